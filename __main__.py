@@ -1,0 +1,113 @@
+"""The program: reads the stack's settings, makes one provider, wires the components, exports the outputs."""
+
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+import cluster
+import preflight
+import settings
+from components import (
+    DefaultStorageClass,
+    DefaultStorageClassArgs,
+    MongoStatefulSet,
+    MongoStatefulSetArgs,
+    NginxIngress,
+    NginxIngressArgs,
+    PacmanDeployment,
+    PacmanDeploymentArgs,
+    RestrictedNamespace,
+)
+from components.mongo_stateful_set import PORT as MONGO_PORT
+from components.mongo_stateful_set import REPLICA_SET
+from components.nginx_ingress import access_hint
+
+
+def main() -> None:
+    """Declares one stack."""
+    config = settings.load()
+    classes = cluster.read_classes(config.context)
+    demote = preflight.check(config, classes)
+
+    # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
+    # path of this machine, into the state.
+    provider = k8s.Provider("kubernetes", kubeconfig="", context=config.context)
+    on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
+
+    storage_class: pulumi.Input[str] = config.mongo_storage_class
+    if config.default_storage_class:
+        storage_class = DefaultStorageClass(
+            "default-storage-class",
+            DefaultStorageClassArgs(promote=config.default_storage_class, demote=demote, context=config.context),
+            opts=on_cluster,
+        ).storage_class
+
+    namespace = RestrictedNamespace(config.namespace, opts=on_cluster).namespace
+    mongo = MongoStatefulSet(
+        "mongo",
+        MongoStatefulSetArgs(
+            namespace=namespace,
+            image=config.mongo_image,
+            members=config.mongo_members,
+            volume_size=config.mongo_volume_size,
+            storage_class=config.mongo_storage_class,
+            database="pacman",
+        ),
+        opts=on_cluster,
+    )
+    pacman = PacmanDeployment(
+        "pacman",
+        PacmanDeploymentArgs(
+            namespace=namespace,
+            image=config.pacman_image,
+            replicas=config.pacman_replicas,
+            mongo_hosts=mongo.hosts,
+            mongo_port=MONGO_PORT,
+            mongo_replica_set=REPLICA_SET,
+            mongo_database=mongo.database,
+            mongo_secret=mongo.app_secret,
+            pod_labels=mongo.client_labels,
+            location=config.pacman_location,
+        ),
+        # The database's names are known before it answers, and Pacman connects only once, when it starts.
+        opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[mongo])),
+    )
+    ingress = NginxIngress(
+        "pacman",
+        NginxIngressArgs(
+            namespace=namespace,
+            service=pacman.service,
+            service_port=pacman.service_port,
+            ingress_class=config.ingress_class,
+            host=config.ingress_host,
+        ),
+        # So that the address, once it is there, leads to pods that serve.
+        opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[pacman])),
+    )
+
+    pulumi.export("target", config.target.name)
+    pulumi.export("namespace", config.namespace)
+    pulumi.export("storage_class", storage_class)
+    pulumi.export("ingress_ip", ingress.ip)
+    pulumi.export("ingress_hostname", ingress.hostname)
+    pulumi.export("url", ingress.url)
+    pulumi.export(
+        "access_hint",
+        pulumi.Output.all(ingress.ip, ingress.hostname, pacman.service).apply(
+            lambda known: access_hint(
+                context=config.context,
+                namespace=config.namespace,
+                service=known[2],
+                host=config.ingress_host,
+                ip=known[0],
+                hostname=known[1],
+                node_address_is_local=config.target.node_address_is_local,
+            )
+        ),
+    )
+    pulumi.export("mongo_uri", mongo.uri)
+    pulumi.export("readme", Path(__file__).with_name("Pulumi.README.md").read_text())
+
+
+main()

@@ -1,0 +1,108 @@
+"""The cluster's default StorageClass: one class gets the mark, others lose it, and `destroy` puts back what was.
+
+Two StorageClassPatches do it while the stack lives. They cannot undo it: a patch that is destroyed only lets go of its
+fields, so a class that was default before would be left without the mark, and the cluster without a default. So a third
+resource, declared before them and therefore destroyed after them, remembers the marks that it found and restores
+them. It is a dynamic resource because such a one is run by a plain `pulumi destroy`, where a resource hook would need
+--run-program.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
+from pulumi_kubernetes.meta.v1 import ObjectMetaPatchArgs
+from pulumi_kubernetes.storage.v1 import StorageClassPatch
+
+import cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultStorageClassArgs:
+    """What a DefaultStorageClass is made of."""
+
+    promote: str
+    """The class that gets the mark; it must exist."""
+    demote: Sequence[str]
+    """The classes that lose it; each must exist."""
+    context: str
+    """The kubeconfig context of the cluster, to read the marks from and to restore them in."""
+
+
+class DefaultStorageClass(pulumi.ComponentResource):
+    """Makes one StorageClass the default, for as long as the stack lives."""
+
+    storage_class: pulumi.Output[str]
+    """The class that is the default, known once it is."""
+
+    def __init__(self, name: str, args: DefaultStorageClassArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if args.promote in args.demote:
+            raise ValueError(f"{name}: demote holds {args.promote}, which promote names: must be other classes")
+        super().__init__("pacman:index:DefaultStorageClass", name, None, opts)
+        before = _DefaultMarks(
+            f"{name}-before",
+            context=args.context,
+            classes=[args.promote, *args.demote],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+        def mark(role: str, storage_class: str, value: str) -> StorageClassPatch:
+            return StorageClassPatch(
+                f"{name}-{role}-{storage_class}",
+                metadata=ObjectMetaPatchArgs(
+                    name=storage_class,
+                    annotations={
+                        cluster.DEFAULT_CLASS: value,
+                        # kubectl, or minikube at each start, owns the mark; this takes it over.
+                        "pulumi.com/patchForce": "true",
+                    },
+                ),
+                # No output says it: the marks have to be read before they are changed, and restored after.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[before]),
+            )
+
+        for storage_class in args.demote:
+            mark("demote", storage_class, "false")
+        promoted = mark("promote", args.promote, "true")
+        self.storage_class = promoted.metadata.apply(lambda _: args.promote)
+        self.register_outputs({"storageClass": self.storage_class})
+
+
+class _MarksProvider(ResourceProvider):
+    """Reads marks on create, restores them on delete. Runs in a plugin process, found again by its module's name."""
+
+    # It captures no secret: what lies in the state is the name of this class.
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        classes = cluster.read_classes(props["context"])
+        if classes is None:
+            raise RuntimeError(f"cannot list the StorageClasses of context {props['context']}")
+        marks = {name: classes.storage.get(name) or "" for name in props["classes"]}
+        return CreateResult("marks", {**props, "marks": marks})
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        # More classes: their marks are read while the patches of this `up` have not run yet. The marks of classes that
+        # are known already stay as first read: what is there now is our own.
+        return DiffResult(changes=olds["classes"] != news["classes"] or olds["context"] != news["context"])
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> Any:  # noqa: ANN401
+        from pulumi.dynamic import UpdateResult
+
+        fresh = self.create(news).outs or {}
+        return UpdateResult({**fresh, "marks": {**fresh["marks"], **olds["marks"]}})
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        marks: Mapping[str, str] = props["marks"]
+        cluster.restore_default_marks(props["context"], {name: mark or None for name, mark in marks.items()})
+
+
+class _DefaultMarks(Resource, module="pacman", name="DefaultMarks"):
+    """The default marks that classes had before this stack changed them."""
+
+    marks: pulumi.Output[Mapping[str, str]]
+
+    def __init__(self, name: str, context: str, classes: Sequence[str], opts: pulumi.ResourceOptions) -> None:
+        super().__init__(_MarksProvider(), name, {"context": context, "classes": list(classes), "marks": None}, opts)

@@ -1,0 +1,102 @@
+// Brings a replica set to what the program declares: initiated once, all members in, the application's user there.
+// Runs in mongosh, as often as anyone likes; each step first looks whether it is done.
+//
+// The one thing it must never do is initiate a second set. So it hears every member first, and where any of them
+// knows a set, that set is the set.
+
+const fs = require("fs");
+
+const wanted = process.env.MEMBERS.split(",");
+const replicaSet = process.env.REPLICA_SET;
+const database = process.env.DATABASE;
+const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();
+const [rootUser, rootPassword] = [secret("root/username"), secret("root/password")].map(encodeURIComponent);
+
+const NOT_YET_INITIALIZED = 94;
+const WAIT_MS = 500;
+
+function admin(target, options) {
+  const uri = `mongodb://${rootUser}:${rootPassword}@${target}/?authSource=admin&serverSelectionTimeoutMS=3000&${options}`;
+  return new Mongo(uri).getDB("admin");
+}
+
+// Tries until `attempt` returns something; the Job's deadline ends it. Says what it waits for, once for each reason.
+function until(what, attempt) {
+  let said = "";
+  for (;;) {
+    let reason = "not yet";
+    try {
+      const result = attempt();
+      if (result) return result;
+    } catch (error) {
+      if (error.fatal) throw error;
+      reason = error.codeName || error.name || "error";
+    }
+    if (reason !== said) print(`waiting for ${what}: ${reason}`);
+    said = reason;
+    sleep(WAIT_MS);
+  }
+}
+
+// The config of the set that a member knows, or null if it says that it knows none. Anything else is no answer.
+function knownConfig(member) {
+  const reply = admin(member, "directConnection=true").runCommand({ replSetGetConfig: 1 });
+  if (reply.ok) return reply.config;
+  if (reply.code === NOT_YET_INITIALIZED) return null;
+  throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
+}
+
+function refuse(message) {
+  throw Object.assign(new Error(message), { fatal: true });
+}
+
+const known = wanted.map((member) => until(`${member} to answer`, () => ({ config: knownConfig(member) })).config);
+let config = known.find((entry) => entry !== null);
+
+if (!config) {
+  // mongo-0 alone: a member with users of its own counts as one with data, which no initiation takes in.
+  const reply = admin(wanted[0], "directConnection=true").runCommand({
+    replSetInitiate: { _id: replicaSet, members: [{ _id: 0, host: wanted[0] }] },
+  });
+  if (!reply.ok) refuse(`could not initiate ${replicaSet}: ${reply.errmsg}`);
+  print(`initiated ${replicaSet} with ${wanted[0]}`);
+  config = { members: [{ host: wanted[0] }] };
+}
+
+const extra = config.members.map((member) => member.host).filter((host) => !wanted.includes(host));
+if (extra.length) {
+  refuse(
+    `the replica set has members that mongoMembers does not count: ${extra.join(", ")}. ` +
+      `Shrinking is not supported, since it can cost the majority: set mongoMembers back to ${config.members.length}.`,
+  );
+}
+
+const members = config.members.map((member) => member.host);
+const set = until("a primary", () => {
+  const primary = admin(members.join(","), `replicaSet=${replicaSet}`);
+  return primary.runCommand({ hello: 1 }).isWritablePrimary && primary;
+});
+
+// One at a time: a change of config may add one voting member, and it has to have its copy before the next comes.
+for (const host of wanted.filter((member) => !members.includes(member))) {
+  const current = set.runCommand({ replSetGetConfig: 1 }).config;
+  const id = Math.max(...current.members.map((member) => member._id)) + 1;
+  const next = { ...current, version: current.version + 1, members: [...current.members, { _id: id, host }] };
+  const reply = set.runCommand({ replSetReconfig: next });
+  if (!reply.ok) refuse(`could not add ${host}: ${reply.errmsg}`);
+  until(`${host} to copy the data`, () =>
+    set.runCommand({ replSetGetStatus: 1 }).members.some((m) => m.name === host && m.stateStr === "SECONDARY"),
+  );
+  print(`added ${host}`);
+}
+
+const user = secret("app/username");
+const password = secret("app/password");
+const roles = [{ role: "readWrite", db: database }];
+const app = set.getSiblingDB(database);
+const writeConcern = { w: "majority" };
+const exists = app.runCommand({ usersInfo: user }).users.length > 0;
+const verb = exists ? "updateUser" : "createUser";
+const reply = app.runCommand({ [verb]: user, pwd: password, roles, writeConcern });
+if (!reply.ok) refuse(`could not ${verb} ${user}: ${reply.errmsg}`);
+print(`${exists ? "kept" : "created"} user ${user}; ${replicaSet} is ready with ${wanted.length} member(s)`);

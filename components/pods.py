@@ -1,0 +1,65 @@
+"""How every pod here is labelled and confined: the one place where a selector or a security context is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pulumi_kubernetes.core.v1 import (
+    CapabilitiesArgs,
+    PodSecurityContextArgs,
+    SeccompProfileArgs,
+    SecurityContextArgs,
+)
+
+PART_OF = "pacman"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who an object is, in the labels that Kubernetes recommends (app.kubernetes.io)."""
+
+    app: str
+    """What runs: `mongo`, `pacman`."""
+    instance: str
+    """The name of the component that declared it, so that two of a kind can live in one namespace."""
+    role: str = "server"
+    """Which of the component's pods: `server`, `init`."""
+
+    @property
+    def selector(self) -> Mapping[str, str]:
+        """The labels that select these pods. A workload's selector is immutable: nothing that changes belongs here."""
+        return {
+            "app.kubernetes.io/name": self.app,
+            "app.kubernetes.io/instance": self.instance,
+            "app.kubernetes.io/component": self.role,
+        }
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """All labels: what selects, and what only tells."""
+        return {
+            **self.selector,
+            "app.kubernetes.io/part-of": PART_OF,
+            "app.kubernetes.io/managed-by": "pulumi",
+        }
+
+
+def pod_security(uid: int, gid: int) -> PodSecurityContextArgs:
+    """A pod's context under Pod Security `restricted`; volumes belong to the group of the process."""
+    return PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=uid,
+        run_as_group=gid,
+        fs_group=gid,
+        # Without it the kubelet walks a whole volume at each start to change its owner.
+        fs_group_change_policy="OnRootMismatch",
+        seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> SecurityContextArgs:
+    """A container's context under Pod Security `restricted`, with a root file system that nobody writes to."""
+    return SecurityContextArgs(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=CapabilitiesArgs(drop=["ALL"]),
+    )

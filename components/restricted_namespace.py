@@ -1,0 +1,47 @@
+"""A namespace in which only confined pods run, and in which a pod is reached only by whom a policy lets in."""
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Namespace
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
+from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
+
+from components.pods import PART_OF
+
+
+class RestrictedNamespace(pulumi.ComponentResource):
+    """The namespace `name`, under Pod Security `restricted`, closed to incoming traffic by default.
+
+    Deleting it deletes everything in it, volumes and scores too.
+    """
+
+    namespace: pulumi.Output[str]
+    """The namespace's name, known once it exists."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("pacman:index:RestrictedNamespace", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        labels = {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": "pulumi"}
+
+        namespace = Namespace(
+            name,
+            metadata=ObjectMetaArgs(
+                name=name,
+                labels={
+                    **labels,
+                    "pod-security.kubernetes.io/enforce": "restricted",
+                    # Not "latest": a cluster upgrade must not be what refuses a pod.
+                    "pod-security.kubernetes.io/enforce-version": "v1.30",
+                    "pod-security.kubernetes.io/warn": "restricted",
+                },
+            ),
+            opts=child,
+        )
+        self.namespace = namespace.metadata.name
+
+        NetworkPolicy(
+            f"{name}-default-deny",
+            metadata=ObjectMetaArgs(name="default-deny", namespace=self.namespace, labels=labels),
+            spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress"]),
+            opts=child,
+        )
+        self.register_outputs({"namespace": self.namespace})

@@ -1,0 +1,95 @@
+"""Image references: how one is read, what a pinned one is, and which MongoDB a Pacman image can talk to."""
+
+import re
+from dataclasses import dataclass
+
+# https://github.com/distribution/reference: [host[:port]/]path[:tag][@digest], path in lower case.
+_REFERENCE = re.compile(
+    r"(?P<repository>(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+# A tag that names one build: a number, a dot, a number, ... (8.0.32, v1.2, 2024.10). `8` and `latest` move.
+_FULL_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)+([._-][A-Za-z0-9._-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image reference, taken apart."""
+
+    repository: str
+    """Everything before tag and digest, as the person wrote it."""
+    tag: str
+    """The tag, "" if there is none."""
+    digest: str
+    """`sha256:...`, "" if there is none."""
+
+    @classmethod
+    def parse(cls, reference: str) -> "Image":
+        """Reads and checks a reference.
+
+        Raises:
+            ValueError: It is not a reference, or it does not name one build: neither a digest nor a full version.
+        """
+        match = _REFERENCE.fullmatch(reference)
+        if match is None:
+            raise ValueError("not an image reference; expected name:version or name@sha256:<64 hex digits>")
+        image = cls(match["repository"], match["tag"] or "", match["digest"] or "")
+        if image.tag == "latest" and not image.digest:
+            raise ValueError("`latest` moves; name a full version such as :8.0.32, or a digest")
+        if not image.digest and not _FULL_VERSION.fullmatch(image.tag):
+            raise ValueError("not pinned; name a full version such as :8.0.32, or a digest")
+        return image
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The numbers that the tag begins with, `()` without a tag: `8.0.32-noble` gives `(8, 0, 32)`."""
+        match = re.match(r"v?([0-9]+(?:\.[0-9]+)*)", self.tag)
+        return tuple(int(part) for part in match[1].split(".")) if match else ()
+
+
+# The first patch of each server line without a hole that is known to be used (CVE-2025-14847, CVE-2026-8053,
+# CVE-2026-11933, CVE-2026-89099; state of September 2026). 8.2 ended in July 2026. Raise the floor with the pin.
+MONGO_FLOORS: dict[str, dict[tuple[int, int], tuple[int, ...]]] = {
+    "mongo": {(7, 0): (7, 0, 43), (8, 0): (8, 0, 32)},
+    # What a package index has to offer. It runs with --noscripting and without zlib, and serves one machine only.
+    "sandbox/mongo": {(6, 0): (6, 0, 5)},
+}
+
+# Pacman image -> why it cannot be used. Driver 2.2 speaks only OP_QUERY, which servers since 5.1 refuse: it logs
+# "Connected successfully", answers 200 to a score that was not saved, and dies at the first list.
+_UNUSABLE_PACMAN = {
+    "font/pacman": "its MongoDB driver (2.2) cannot talk to MongoDB 5.1 or newer",
+    "ifont/pacman-nodejs-app": "its MongoDB driver (2.2) cannot talk to MongoDB 5.1 or newer",
+    "shuguet/pacman": "it looks for its user in the database `admin`, where this program does not keep it",
+}
+
+
+def check_mongo(image: Image) -> None:
+    """Checks a MongoDB image against the lines that are maintained.
+
+    An image of another repository (a mirror, say) is held to the lines of `mongo` by its tag; one that has a digest
+    and no tag cannot be checked and is taken as it is.
+
+    Raises:
+        ValueError: The line or the patch is not one that should be run.
+    """
+    if not image.version:
+        return
+    floors = MONGO_FLOORS.get(image.repository, MONGO_FLOORS["mongo"])
+    major, minor, *_ = (*image.version, 0)
+    floor = floors.get((major, minor))
+    lines = ", ".join(f"{'.'.join(map(str, line))} from {'.'.join(map(str, patch))}" for line, patch in floors.items())
+    if floor is None or image.version < floor:
+        raise ValueError(f"not a MongoDB that should be run; allowed: {lines}")
+
+
+def check_pacman(image: Image) -> None:
+    """Checks that a Pacman image can work with the MongoDB versions that `check_mongo` lets through.
+
+    Raises:
+        ValueError: It is known not to.
+    """
+    for repository, reason in _UNUSABLE_PACMAN.items():
+        if image.repository == repository or image.repository.endswith("/" + repository):
+            raise ValueError(f"{reason}; use saintdle/pacman")

@@ -1,0 +1,209 @@
+"""Runs the program, or one component, against the SDK's mock monitor and gives back plain data.
+
+What it shows is what the program *declares*: every input, every output, every resource option, which of them are
+secret. What it cannot show is what an engine, a provider or a cluster makes of that: no default that the API server
+sets, no diff, no await, no order of calls. Those are the engine tests' to prove.
+"""
+
+import asyncio
+import json
+import runpy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pulumi
+import yaml
+from google.protobuf import json_format
+from pulumi.runtime import mocks, stack
+from pulumi.runtime.settings import reset_options, set_root_resource
+
+import cluster
+
+ROOT = Path(__file__).parents[2]
+# The SDK's mark of a secret on the wire (pulumi/sdk, proto "special signature").
+_SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+
+
+@dataclass(frozen=True)
+class SecretValue:
+    """A value that the program marked as secret; its repr does not show it."""
+
+    value: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as it was registered."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    request: Any
+    """The registration itself: parent, provider, dependencies, protect, retainOnDelete, ignoreChanges, ..."""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """What a component gave to register_outputs; None of it: it never did."""
+    outputs_registered: bool = False
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The inputs with secrets taken out of their envelopes."""
+        manifest = unwrap(self.inputs)
+        assert isinstance(manifest, dict)
+        return manifest
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Everything that a run declared."""
+
+    resources: tuple[Resource, ...]
+    exports: dict[str, Any]
+
+    def one(self, kind: str, name: str | None = None) -> Resource:
+        """The only resource of a kind (the last part of its type), or the one of that logical name."""
+        found = [r for r in self.of(kind) if name is None or r.name == name]
+        assert len(found) == 1, f"{kind} {name or ''}: found {[r.name for r in found]}"
+        return found[0]
+
+    def of(self, kind: str) -> list[Resource]:
+        """All resources of a kind, by logical name."""
+        return sorted((r for r in self.resources if r.type.split(":")[-1] == kind), key=lambda r: r.name)
+
+    def kubernetes(self) -> Iterator[Resource]:
+        """All Kubernetes objects and patches."""
+        return (r for r in self.resources if r.type.startswith("kubernetes:"))
+
+
+def record(
+    program: Callable[[], object],
+    config: Mapping[str, str] | None = None,
+    *,
+    ingress_status: Mapping[str, Any] | None = None,
+) -> Recorded:
+    """Runs `program` afresh and waits until all that it declared is registered.
+
+    Args:
+        program: What to run; a component's constructor call, say.
+        config: The stack's config by full key, values as the engine hands them over.
+        ingress_status: The status that an Ingress gets; by default an address as minikube's addon publishes it.
+    """
+    status = {"loadBalancer": {"ingress": [{"ip": "192.168.49.2"}]}} if ingress_status is None else ingress_status
+    monitor = _Monitor(_Echo(status))
+    reset_options()
+    set_root_resource(None)  # type: ignore[arg-type]  # the SDK's own way to say: no stack is running
+    mocks.set_mocks(_Echo(status), project="pacman", stack="test", preview=False, monitor=monitor)
+    set_root_resource(None)  # type: ignore[arg-type]
+    pulumi.runtime.set_all_config(dict(config or {}), [])
+
+    def run() -> None:
+        program()
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(stack.run_in_stack(run))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    return monitor.recorded()
+
+
+def record_program(
+    config: Mapping[str, str],
+    classes: cluster.Classes | None = None,
+    **options: Any,  # noqa: ANN401 - those of record
+) -> Recorded:
+    """Runs `__main__.py` with Pulumi.yaml's defaults and `config` over them, on a cluster with these classes."""
+    with mock.patch.object(cluster, "read_classes", lambda context: classes):
+        return record(lambda: runpy.run_path(str(ROOT / "__main__.py")), {**defaults(), **config}, **options)
+
+
+def defaults() -> dict[str, str]:
+    """The defaults of Pulumi.yaml, which the CLI adds to a stack's config, as it hands them over."""
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    return {f"pacman:{key}": _wire(spec["default"]) for key, spec in declared.items() if "default" in spec}
+
+
+def stack_config(name: str) -> dict[str, str]:
+    """The config of a committed stack file."""
+    return {
+        key: _wire(value) for key, value in yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"].items()
+    }
+
+
+def unwrap(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """`value` with every secret replaced by what it holds."""
+    if isinstance(value, SecretValue):
+        return unwrap(value.value)
+    if isinstance(value, dict):
+        return {key: unwrap(item) for key, item in value.items()}
+    return [unwrap(item) for item in value] if isinstance(value, list) else value
+
+
+def _wire(value: Any) -> str:  # noqa: ANN401
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        if value.get(_SIGNATURE) == _SECRET:
+            return SecretValue(_plain(value["value"]))
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class _Echo(pulumi.runtime.Mocks):
+    """Answers each registration with its own inputs, and what a provider would add that the program reads."""
+
+    def __init__(self, ingress_status: Mapping[str, Any]) -> None:
+        self._ingress_status = dict(ingress_status)
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        state = dict(args.inputs)
+        if args.typ.endswith(":RandomPassword"):
+            state["result"] = pulumi.Output.secret(f"generated-for-{args.name}")
+        if args.typ.endswith(":Ingress"):
+            state["status"] = self._ingress_status
+        return f"{args.name}-id", state
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program called {args.token}, and this project calls no functions of providers")
+
+
+class _Monitor(mocks.MockMonitor):
+    """Keeps each registration with all its options, which the SDK's mocks do not hand on."""
+
+    def __init__(self, echo: _Echo) -> None:
+        super().__init__(echo)
+        self._registered: dict[str, Any] = {}
+        self._outputs: dict[str, dict[str, Any]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: ANN401, N802 - the protocol's name
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        self._registered[response.urn] = request
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: ANN401, N802
+        self._outputs[request.urn] = _plain(json_format.MessageToDict(request.outputs))
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+    def recorded(self) -> Recorded:
+        """What was registered; the stack itself only lends its outputs."""
+        exports: dict[str, Any] = {}
+        resources = []
+        for urn, request in self._registered.items():
+            if request.type == "pulumi:pulumi:Stack":
+                exports = self._outputs.get(urn, {})
+                continue
+            inputs = _plain(json_format.MessageToDict(request.object))
+            outputs = self._outputs.get(urn)
+            resources.append(
+                Resource(urn, request.type, request.name, inputs, request, outputs or {}, outputs is not None)
+            )
+        return Recorded(tuple(sorted(resources, key=lambda r: r.urn)), exports)
