@@ -1,0 +1,36 @@
+// What the page asks of its server. Addresses are relative: the page may be served under a path.
+
+const PATIENCE_MS = 20_000;
+
+/** The ten best scores, best first. */
+export function highScores() {
+  return ask("highscores/list");
+}
+
+/** `{cloud, zone, host}` of the pod that answered. */
+export function location() {
+  return ask("location/metadata");
+}
+
+/** The level after which the game is won. */
+export async function maxLevel() {
+  const { maxLevel: level } = await ask("config");
+  return level === "unlimited" ? Infinity : level;
+}
+
+/**
+ * Saves a score.
+ *
+ * @throws {Error} it was not saved. The status says nothing about that: only `rs` does.
+ */
+export async function saveScore(score) {
+  const answer = await ask("highscores", { method: "POST", body: new URLSearchParams(score) });
+  if (answer.rs !== "success") throw new Error("the database did not take it");
+}
+
+async function ask(path, options = {}) {
+  const response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
+  return answer;
+}
