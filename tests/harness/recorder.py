@@ -8,7 +8,7 @@ sets, no diff, no await, no order of calls. Those are the engine tests' to prove
 import asyncio
 import json
 import runpy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class SecretValue:
     value: Any = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Resource:
     """One resource as it was registered."""
 
@@ -42,11 +42,24 @@ class Resource:
     type: str
     name: str
     inputs: dict[str, Any]
-    request: Any
-    """The registration itself: parent, provider, dependencies, protect, retainOnDelete, ignoreChanges, ..."""
+    parent: str
+    """The parent's URN; the stack's own where the program gave none."""
+    provider: str
+    """The provider's `URN::id`, "" for the default one."""
+    providers: dict[str, str]
+    """What a component hands to its children, by package."""
+    depends_on: frozenset[str]
+    """URNs of what `depends_on` alone names: no output that goes in would say the same."""
+    options: dict[str, Any]
+    """Every other option that was given, by its name in the protocol: protect, retainOnDelete, ignoreChanges, hooks."""
     outputs: dict[str, Any] = field(default_factory=dict)
-    """What a component gave to register_outputs; None of it: it never did."""
+    """What a component gave to register_outputs."""
     outputs_registered: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The last part of the type: `Service`, `MongoStatefulSet`."""
+        return self.type.split(":")[-1]
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -71,11 +84,15 @@ class Recorded:
 
     def of(self, kind: str) -> list[Resource]:
         """All resources of a kind, by logical name."""
-        return sorted((r for r in self.resources if r.type.split(":")[-1] == kind), key=lambda r: r.name)
+        return sorted((r for r in self.resources if r.kind == kind), key=lambda r: r.name)
 
-    def kubernetes(self) -> Iterator[Resource]:
+    def kubernetes(self) -> list[Resource]:
         """All Kubernetes objects and patches."""
-        return (r for r in self.resources if r.type.startswith("kubernetes:"))
+        return [r for r in self.resources if r.type.startswith("kubernetes:")]
+
+    def components(self) -> list[Resource]:
+        """All component resources of this project."""
+        return [r for r in self.resources if r.type.startswith("pacman:index:")]
 
 
 def record(
@@ -92,23 +109,20 @@ def record(
         ingress_status: The status that an Ingress gets; by default an address as minikube's addon publishes it.
     """
     status = {"loadBalancer": {"ingress": [{"ip": "192.168.49.2"}]}} if ingress_status is None else ingress_status
-    monitor = _Monitor(_Echo(status))
+    echo = _Echo(status)
+    monitor = _Monitor(echo)
     reset_options()
     set_root_resource(None)  # type: ignore[arg-type]  # the SDK's own way to say: no stack is running
-    mocks.set_mocks(_Echo(status), project="pacman", stack="test", preview=False, monitor=monitor)
-    set_root_resource(None)  # type: ignore[arg-type]
-    pulumi.runtime.set_all_config(dict(config or {}), [])
 
-    def run() -> None:
-        program()
+    async def run() -> None:
+        # In the loop that runs the program: set_mocks declares a stack of its own, which another loop would never end.
+        mocks.set_mocks(echo, project="pacman", stack="test", preview=False, monitor=monitor)
+        await stack.wait_for_rpcs()
+        set_root_resource(None)  # type: ignore[arg-type]
+        pulumi.runtime.set_all_config(dict(config or {}), [])
+        await stack.run_in_stack(lambda: (program(), None)[1])
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_until_complete(stack.run_in_stack(run))
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+    asyncio.run(run())
     return monitor.recorded()
 
 
@@ -158,6 +172,34 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+# What a Resource has a field for, and what says only where in the source it was declared, or what the SDK can do.
+_NO_OPTION = {
+    *("type", "name", "object", "parent", "provider", "providers", "dependencies", "propertyDependencies", "custom"),
+    *("sourcePosition", "stackTrace", "version", "hooks", "acceptSecrets", "acceptResources", "supportsPartialValues"),
+    *("supportsResultReporting", "remote"),
+}
+
+
+def _resource(urn: str, request: Any, outputs: dict[str, Any] | None) -> Resource:  # noqa: ANN401
+    implied = {urn for names in request.propertyDependencies.values() for urn in names.urns}
+    options = {key: value for key, value in json_format.MessageToDict(request).items() if key not in _NO_OPTION}
+    if request.HasField("hooks") and request.hooks.ByteSize():
+        options["hooks"] = json_format.MessageToDict(request.hooks)
+    return Resource(
+        urn,
+        request.type,
+        request.name,
+        _plain(json_format.MessageToDict(request.object)),
+        request.parent,
+        request.provider,
+        dict(request.providers),
+        frozenset(request.dependencies) - implied,
+        options,
+        outputs or {},
+        outputs is not None,
+    )
+
+
 class _Echo(pulumi.runtime.Mocks):
     """Answers each registration with its own inputs, and what a provider would add that the program reads."""
 
@@ -167,7 +209,8 @@ class _Echo(pulumi.runtime.Mocks):
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         state = dict(args.inputs)
         if args.typ.endswith(":RandomPassword"):
-            state["result"] = pulumi.Output.secret(f"generated-for-{args.name}")
+            # On the wire, since an Output made here would belong to a thread whose loop runs no longer.
+            state["result"] = {_SIGNATURE: _SECRET, "value": f"generated-for-{args.name}"}
         if args.typ.endswith(":Ingress"):
             state["status"] = self._ingress_status
         return f"{args.name}-id", state
@@ -201,9 +244,5 @@ class _Monitor(mocks.MockMonitor):
             if request.type == "pulumi:pulumi:Stack":
                 exports = self._outputs.get(urn, {})
                 continue
-            inputs = _plain(json_format.MessageToDict(request.object))
-            outputs = self._outputs.get(urn)
-            resources.append(
-                Resource(urn, request.type, request.name, inputs, request, outputs or {}, outputs is not None)
-            )
+            resources.append(_resource(urn, request, self._outputs.get(urn)))
         return Recorded(tuple(sorted(resources, key=lambda r: r.urn)), exports)

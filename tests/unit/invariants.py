@@ -1,0 +1,354 @@
+"""What must hold for every resource of every stack, each as a check that names what breaks it.
+
+A check takes a recorded run and gives back its faults, `Kind name: field: what is wrong`; none means that it holds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.pods import PART_OF, Identity
+from images import Image
+from tests.harness.recorder import Recorded, Resource, SecretValue
+from tests.unit import pod_security
+
+Check = Callable[[Recorded], Iterator[str]]
+
+# Kind of what waits -> kind of what it waits for, where no output says so. Each has its reason beside it in the code.
+JUSTIFIED_DEPENDENCIES = {
+    "StorageClassPatch": {"DefaultMarks"},
+    "PacmanDeployment": {"MongoStatefulSet"},
+    "NginxIngress": {"PacmanDeployment"},
+}
+# All that anybody may do with the Kubernetes API.
+GRANTED = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
+# What carries no name of a component: it is the namespace, or belongs to it as a whole.
+_NAMESPACE_COMPONENT = "RestrictedNamespace"
+_CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding"}
+_WORKLOADS = ("Deployment", "StatefulSet", "Job")
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of one workload."""
+
+    workload: Resource
+    template: Mapping[str, Any]
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        labels: Mapping[str, str] = self.template["metadata"]["labels"]
+        return labels
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        spec: Mapping[str, Any] = self.template["spec"]
+        return spec
+
+    def containers(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each container with the path that leads to it."""
+        for group in ("initContainers", "containers"):
+            for container in self.spec.get(group, []):
+                yield f"{_POD}.{group}[{container['name']}]", container
+
+    def ports(self) -> dict[str, int]:
+        """Container ports by name."""
+        return {p["name"]: p["containerPort"] for _, c in self.containers() for p in c.get("ports", []) if "name" in p}
+
+
+_POD = "spec.template.spec"
+
+
+def pods(run: Recorded) -> list[Pods]:
+    """The pods of every workload."""
+    return [Pods(w, w.manifest["spec"]["template"]) for kind in _WORKLOADS for w in run.of(kind)]
+
+
+def parents(run: Recorded) -> Iterator[str]:
+    """Nothing but components and the provider stands at top level; everything else has a component above it."""
+    components = {r.urn for r in run.components()}
+    for r in run.resources:
+        if r in run.components() or r.type == "pulumi:providers:kubernetes":
+            if "pulumi:pulumi:Stack" not in r.parent:
+                yield _fault(r, "parent", f"must be the stack, is {r.parent}")
+        elif r.parent not in components:
+            yield _fault(r, "parent", "must be a component")
+
+
+def providers(run: Recorded) -> Iterator[str]:
+    """Every Kubernetes object goes through the one provider, which is bound to a context and holds no kubeconfig."""
+    [provider] = run.of("kubernetes")
+    if provider.inputs.get("kubeconfig") != "":
+        yield _fault(provider, "kubeconfig", 'must be "", or a path of this machine gets into the state')
+    if not provider.inputs.get("context"):
+        yield _fault(provider, "context", "must be the stack's context")
+    for r in run.kubernetes():
+        if r.provider.rpartition("::")[0] != provider.urn:
+            yield _fault(r, "provider", f"must be the stack's own, is {r.provider or 'the default one'}")
+
+
+def names(run: Recorded) -> Iterator[str]:
+    """Logical and Kubernetes names come from the component's, so that two of a kind can live side by side."""
+    for r, component in _children(run):
+        if not _derived(r.name, component.name):
+            yield _fault(r, "name", f"must be {component.name} or begin with {component.name}-")
+    for r, component in _objects(run):
+        name = r.manifest["metadata"].get("name", "")
+        if r.kind in _CLUSTER_WIDE - {"Namespace"}:
+            namespace, _, name = name.partition(":")
+            if namespace != run.exports["namespace"]:
+                yield _fault(r, "metadata.name", "must begin with the namespace and a colon: it is cluster-wide")
+        if not _derived(name, component.name) and component.kind != _NAMESPACE_COMPONENT:
+            yield _fault(r, "metadata.name", f"must be {component.name} or begin with {component.name}-, is {name!r}")
+
+
+def namespaces(run: Recorded) -> Iterator[str]:
+    """Everything that can be in a namespace is in the stack's own."""
+    for r, _ in _objects(run):
+        if r.kind not in _CLUSTER_WIDE and r.manifest["metadata"].get("namespace") != run.exports["namespace"]:
+            yield _fault(r, "metadata.namespace", f"must be {run.exports['namespace']}")
+
+
+def labels(run: Recorded) -> Iterator[str]:
+    """Every object says what it is in app.kubernetes.io labels, and its pods do too."""
+    for r, component in _objects(run):
+        wanted = {"part-of": PART_OF, "managed-by": "pulumi"}
+        if component.kind != _NAMESPACE_COMPONENT:
+            wanted |= {"instance": component.name, "name": "", "component": ""}
+        places = {"metadata.labels": r.manifest["metadata"].get("labels", {})}
+        if r.kind in _WORKLOADS:
+            places["spec.template.metadata.labels"] = r.manifest["spec"]["template"]["metadata"].get("labels", {})
+        for place, found in places.items():
+            for label, value in wanted.items():
+                is_set = found.get(f"app.kubernetes.io/{label}")
+                if not is_set or (value and is_set != value):
+                    yield _fault(r, place, f"app.kubernetes.io/{label} must be {value or 'set'}, is {is_set}")
+
+
+def selectors(run: Recorded) -> Iterator[str]:
+    """A selector is what `Identity` says and finds pods of its own component; a peer finds some pod of the stack."""
+    for r, component in _objects(run):
+        spec = r.manifest.get("spec", {})
+        for field, selector in {
+            "spec.selector": spec.get("selector", {}).get("matchLabels", spec.get("selector")),
+            "spec.podSelector.matchLabels": spec.get("podSelector", {}).get("matchLabels"),
+        }.items():
+            if not selector:
+                continue
+            own = [p for p in pods(run) if p.workload.parent == component.urn and selector.items() <= p.labels.items()]
+            if r.kind in _WORKLOADS and not selector.items() <= spec["template"]["metadata"]["labels"].items():
+                yield _fault(r, field, "does not match the labels of its own template")
+            elif not own:
+                yield _fault(r, field, f"matches no pod of {component.name}")
+            elif selector not in [_identity(p).selector for p in own]:
+                yield _fault(r, field, "must be the three labels of Identity.selector, which never change")
+        for i, rule in enumerate(spec.get("ingress", []) if r.kind == "NetworkPolicy" else []):
+            for j, peer in enumerate(rule.get("from", [])):
+                wanted = peer["podSelector"]["matchLabels"]
+                if not any(wanted.items() <= p.labels.items() for p in pods(run)):
+                    yield _fault(r, f"spec.ingress[{i}].from[{j}].podSelector", "matches no pod of the stack")
+
+
+def ports(run: Recorded) -> Iterator[str]:
+    """One port all the way: container, probe, Service, NetworkPolicy, Ingress, and what the client is told."""
+    services = {s.manifest["metadata"]["name"]: s.manifest["spec"] for s in run.of("Service")}
+    for p in pods(run):
+        for path, container in p.containers():
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                action = container.get(probe, {})
+                port = (action.get("httpGet") or action.get("tcpSocket") or {}).get("port")
+                if port is not None and port not in p.ports():
+                    yield _fault(p.workload, f"{path}.{probe}", f"asks port {port}, which no container has")
+            env = {e["name"]: e.get("value") for e in container.get("env", [])}
+            if "PORT" in env and env["PORT"] not in map(str, p.ports().values()):
+                yield _fault(p.workload, f"{path}.env[PORT]", f"is {env['PORT']}, which no container has")
+            for host in filter(None, (env.get("MONGO_SERVICE_HOST") or "").split(",")):
+                service = services.get(host.partition(".")[2], {"ports": []})
+                if env.get("MY_MONGO_PORT") not in [str(port["port"]) for port in service["ports"]]:
+                    yield _fault(p.workload, f"{path}.env[MONGO_SERVICE_HOST]", f"{host} has no port of a Service")
+    for s in run.of("Service"):
+        spec = s.manifest["spec"]
+        reached = [p for p in pods(run) if spec["selector"].items() <= p.labels.items()]
+        for port in spec["ports"]:
+            if not reached or any(port["targetPort"] not in p.ports() for p in reached):
+                yield _fault(
+                    s, f"spec.ports[{port['name']}].targetPort", f"{port['targetPort']} is no port of its pods"
+                )
+    for w in run.of("StatefulSet"):
+        if services.get(w.manifest["spec"]["serviceName"], {}).get("clusterIP") != "None":
+            yield _fault(w, "spec.serviceName", "must name a headless Service of the stack")
+    for policy in run.of("NetworkPolicy"):
+        selector = policy.manifest["spec"]["podSelector"].get("matchLabels", {})
+        known = {n for p in pods(run) if selector.items() <= p.labels.items() for n in p.ports().values()}
+        for i, rule in enumerate(policy.manifest["spec"].get("ingress", [])):
+            opened = {port["port"] for port in rule.get("ports", [])}
+            if opened != known:
+                yield _fault(policy, f"spec.ingress[{i}].ports", f"must be {sorted(known)}, is {sorted(opened)}")
+    for ingress in run.of("Ingress"):
+        for rule in ingress.manifest["spec"]["rules"]:
+            for path in rule["http"]["paths"]:
+                backend = path["backend"]["service"]
+                open_ports = services.get(backend["name"], {}).get("ports", [])
+                if backend["port"]["number"] not in [port["port"] for port in open_ports]:
+                    yield _fault(ingress, f"spec.rules[{path['path']}].backend", f"no Service has {backend}")
+
+
+def tokens(run: Recorded) -> Iterator[str]:
+    """A pod has a token of the API where its account was granted something, and nowhere else."""
+    bound = {s["name"] for b in run.of("ClusterRoleBinding") for s in b.manifest["subjects"]}
+    for p in pods(run):
+        mounts, uses = p.spec.get("automountServiceAccountToken"), p.spec.get("serviceAccountName") in bound
+        if mounts is not uses:
+            yield _fault(p.workload, f"{_POD}.automountServiceAccountToken", f"must be {uses}, is {mounts}")
+    for account in run.of("ServiceAccount"):
+        if account.manifest.get("automountServiceAccountToken") is not False:
+            yield _fault(account, "automountServiceAccountToken", "must be False: a pod asks for it by itself")
+    for role in run.of("ClusterRole"):
+        if role.manifest["rules"] != GRANTED:
+            yield _fault(role, "rules", f"must be {GRANTED}")
+
+
+def secrets(run: Recorded) -> Iterator[str]:
+    """What was generated is marked as secret everywhere, and of all objects only Secrets hold it."""
+    for r in run.resources:
+        for path, value in _leaves({"inputs": r.inputs, "outputs": r.outputs, "options": r.options}):
+            if _leaks(value):
+                yield _fault(r, path.partition(".")[2], "holds a secret in the open")
+            elif isinstance(value, SecretValue) and r in run.kubernetes() and r.kind != "Secret":
+                yield _fault(r, path.partition(".")[2], "a secret belongs into a Secret")
+    for path, value in _leaves(run.exports):
+        if _leaks(value):
+            yield f"export {path}: holds a secret in the open"
+
+
+def restricted(run: Recorded) -> Iterator[str]:
+    """Every pod passes Pod Security `restricted`, which the namespace enforces."""
+    for namespace in run.of("Namespace"):
+        if namespace.manifest["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield _fault(namespace, "metadata.labels", "pod-security.kubernetes.io/enforce must be restricted")
+    for p in pods(run):
+        for violation in pod_security.violations(p.spec):
+            yield _fault(p.workload, f"{_POD}.{violation}")
+
+
+def hardened(run: Recorded) -> Iterator[str]:
+    """And more than that asks: nobody writes to an image, and no Service of the namespace becomes a variable."""
+    for p in pods(run):
+        if p.spec.get("enableServiceLinks") is not False:
+            yield _fault(p.workload, f"{_POD}.enableServiceLinks", "must be False")
+        for path, container in p.containers():
+            if not container.get("securityContext", {}).get("readOnlyRootFilesystem"):
+                yield _fault(p.workload, f"{path}.securityContext.readOnlyRootFilesystem", "must be True")
+
+
+def images(run: Recorded) -> Iterator[str]:
+    """Every image names one build."""
+    for p in pods(run):
+        for path, container in p.containers():
+            try:
+                Image.parse(container["image"])
+            except ValueError as problem:
+                yield _fault(p.workload, f"{path}.image", str(problem))
+
+
+def resources(run: Recorded) -> Iterator[str]:
+    """Every container says what it needs, and how much memory is too much."""
+    for p in pods(run):
+        for path, container in p.containers():
+            given = container.get("resources", {})
+            for kind, what in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+                if not given.get(kind, {}).get(what):
+                    yield _fault(p.workload, f"{path}.resources.{kind}.{what}", "must be set")
+
+
+def probes(run: Recorded) -> Iterator[str]:
+    """A container that runs for long says when it has started, when it serves, and when it hangs."""
+    for p in pods(run):
+        for container in p.spec["containers"] if p.workload.kind != "Job" else []:
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                if not container.get(probe):
+                    yield _fault(p.workload, f"{_POD}.containers[{container['name']}].{probe}", "must be set")
+
+
+def policies(run: Recorded) -> Iterator[str]:
+    """Every pod is closed to what no policy lets in; a policy without rules closes the namespace."""
+    closing = [r.manifest["spec"] for r in run.of("NetworkPolicy") if "Ingress" in r.manifest["spec"]["policyTypes"]]
+    if not any(not spec["podSelector"] and not spec.get("ingress") for spec in closing):
+        yield f"Namespace {run.exports['namespace']}: NetworkPolicy: one must select every pod and let nobody in"
+    for p in pods(run):
+        if not any(s["podSelector"].get("matchLabels", {}).items() <= p.labels.items() for s in closing):
+            yield _fault(p.workload, "spec.template.metadata.labels", "no NetworkPolicy selects these pods")
+
+
+def claims(run: Recorded) -> Iterator[str]:
+    """A claim names its class, and outlives what claimed it."""
+    for w in run.of("StatefulSet"):
+        spec = w.manifest["spec"]
+        for claim in spec["volumeClaimTemplates"]:
+            if not claim["spec"].get("storageClassName"):
+                yield _fault(w, f"spec.volumeClaimTemplates[{claim['metadata']['name']}]", "must name a StorageClass")
+        if set(spec.get("persistentVolumeClaimRetentionPolicy", {}).values()) != {"Retain"}:
+            yield _fault(w, "spec.persistentVolumeClaimRetentionPolicy", "must be Retain in both cases")
+
+
+def outputs(run: Recorded) -> Iterator[str]:
+    """Every component ends with register_outputs, or its `up` would show it as never finished."""
+    for component in run.components():
+        if not component.outputs_registered:
+            yield _fault(component, "outputs", "register_outputs was not called")
+
+
+def dependencies(run: Recorded) -> Iterator[str]:
+    """Order comes from outputs; where `depends_on` gives it, there is a reason for it."""
+    by_urn = {r.urn: r for r in run.resources}
+    for r in run.resources:
+        awaited = {_beside(by_urn[urn], r, by_urn).kind for urn in r.depends_on}
+        for kind in sorted(awaited - JUSTIFIED_DEPENDENCIES.get(r.kind, set())):
+            yield _fault(r, "dependsOn", f"that it waits for a {kind} was not justified")
+
+
+CHECKS: tuple[Check, ...] = (
+    *(parents, providers, names, namespaces, labels, selectors, ports, tokens, secrets, restricted, hardened, images),
+    *(resources, probes, policies, claims, outputs, dependencies),
+)
+
+
+def _fault(r: Resource, *words: str) -> str:
+    return ": ".join((f"{r.kind} {r.name}", *words))
+
+
+def _derived(name: str, component: str) -> bool:
+    return name == component or name.startswith(f"{component}-")
+
+
+def _children(run: Recorded) -> Iterator[tuple[Resource, Resource]]:
+    """Each resource that has a component above it, with that component."""
+    components = {r.urn: r for r in run.components()}
+    return ((r, components[r.parent]) for r in run.resources if r.parent in components)
+
+
+def _objects(run: Recorded) -> Iterator[tuple[Resource, Resource]]:
+    """Each Kubernetes object that is ours, with its component; a patch is of somebody else's."""
+    return ((r, c) for r, c in _children(run) if r in run.kubernetes() and not r.kind.endswith("Patch"))
+
+
+def _identity(p: Pods) -> Identity:
+    return Identity(*(p.labels.get(f"app.kubernetes.io/{label}", "") for label in ("name", "instance", "component")))
+
+
+def _beside(other: Resource, r: Resource, by_urn: Mapping[str, Resource]) -> Resource:
+    """What stands on the same level as `r` and holds `other`: depends_on a component is spread over its children."""
+    return other if other.parent == r.parent else by_urn.get(other.parent, other)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON
+    """Every value that is no container, with its path; a secret counts as a whole."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}".lstrip("."))
+    else:
+        yield path, value
+
+
+def _leaks(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str) and "generated-for-" in value
