@@ -178,7 +178,8 @@ def _object_names(value: str) -> tuple[str, ...]:
         raise ValueError(
             "must be a list of names; `pulumi config set --path 'demoteStorageClasses[0]' standard` adds one"
         )
-    return tuple(_object_name(name) for name in names)
+    # A class that is named twice is still one class, and must not be declared twice.
+    return tuple(dict.fromkeys(_object_name(name) for name in names))
 
 
 def _namespace(value: str) -> str:
@@ -192,8 +193,8 @@ def _namespace(value: str) -> str:
 
 
 def _integer(value: str, allowed: Container[int], words: str) -> int:
-    # In digits and nothing else: int() would take " 3", "1_0" and "+1".
-    if not re.fullmatch(r"-?[0-9]+", value) or int(value) not in allowed:
+    # In digits and nothing else: int() would take " 3", "1_0" and "+1", and complains of thousands of digits.
+    if not re.fullmatch(r"-?[0-9]{1,9}", value) or int(value) not in allowed:
         raise ValueError(f"must be {words}")
     return int(value)
 
@@ -227,10 +228,10 @@ def _image(value: str, check: Callable[[images.Image], None]) -> str:
 def _host(value: str) -> str:
     if value == "":
         return value
-    if re.search(r"[:/]", value):
-        raise ValueError("must be a bare host name: no scheme, no port, no path")
     if _is_address(value):
         raise ValueError("must be a name; leave it empty and the Ingress answers on its bare address")
+    if re.search(r"[:/]", value):
+        raise ValueError("must be a bare host name: no scheme, no port, no path")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*", value):
         raise ValueError("must be a host name in lower case, such as pacman.example")
     if len(value) > 253:
