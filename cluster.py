@@ -5,6 +5,7 @@ only, with the person's own kubeconfig and rights. Where it cannot read (no clus
 nothing, and what is wrong is left for the provider to say.
 """
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -12,6 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+# What one request may take.
+SECONDS = 5
+_STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+_INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,8 @@ def read_classes(context: str) -> Classes | None:
     """The classes of a context's cluster, or None where they cannot be read within a few seconds."""
     try:
         api = connect(context)
-        storage = _list(api, "/apis/storage.k8s.io/v1/storageclasses")
-        ingress = _list(api, "/apis/networking.k8s.io/v1/ingressclasses")
+        storage = _list(api, _STORAGE_CLASSES)
+        ingress = _list(api, _INGRESS_CLASSES)
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
@@ -52,37 +57,39 @@ def restore_default_marks(context: str, marks: Mapping[str, str | None]) -> None
         Exception: The cluster cannot be reached or refuses; nothing is lost, and the same call can be made again.
     """
     api = connect(context)
-    now = {item["metadata"]["name"]: item for item in _list(api, "/apis/storage.k8s.io/v1/storageclasses")}
+    now = {item["metadata"]["name"]: item for item in _list(api, _STORAGE_CLASSES)}
     for name, mark in marks.items():
         if mark is None or name not in now or DEFAULT_CLASS in (now[name]["metadata"].get("annotations") or {}):
             continue
-        api.call_api(
-            f"/apis/storage.k8s.io/v1/storageclasses/{name}",
+        _request(
+            api,
             "PATCH",
-            header_params={"Content-Type": "application/merge-patch+json"},
-            body={"metadata": {"annotations": {DEFAULT_CLASS: mark}}},
-            auth_settings=["BearerToken"],
-            response_type="object",
-            _request_timeout=30,
+            f"{_STORAGE_CLASSES}/{name}",
+            {"Content-Type": "application/merge-patch+json"},
+            {"metadata": {"annotations": {DEFAULT_CLASS: mark}}},
         )
 
 
 def connect(context: str) -> Any:  # noqa: ANN401 - the client has no types
     """A client for one context of the person's kubeconfig; `kubernetes` is slow to import, so only here."""
-    from kubernetes import config
+    from kubernetes import client, config
 
-    connected: Any = config.new_client_from_config  # has no types
-    return connected(os.environ.get("KUBECONFIG") or None, context=context)
+    once: Any = client.Configuration()
+    once.retries = False  # or a cluster that is away is waited for four times
+    connected: Any = config.new_client_from_config
+    return connected(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
 
 
 def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401
-    body, _, _ = api.call_api(
-        path,
-        "GET",
-        header_params={"Accept": "application/json"},
-        auth_settings=["BearerToken"],
-        response_type="object",
-        _request_timeout=5,
-    )
-    items: list[dict[str, Any]] = body["items"]
+    items: list[dict[str, Any]] = _request(api, "GET", path, {"Accept": "application/json"})["items"]
     return items
+
+
+def _request(api: Any, method: str, path: str, headers: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401
+    call = api.param_serialize(
+        method=method, resource_path=path, header_params=dict(headers), body=body, auth_settings=["BearerToken"]
+    )
+    answer = api.call_api(*call, _request_timeout=SECONDS)
+    if answer.status >= 400:
+        raise RuntimeError(f"{method} {path}: {answer.status} {answer.reason}")
+    return json.loads(answer.read())

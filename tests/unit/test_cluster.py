@@ -1,0 +1,176 @@
+"""What is read from a cluster's API, and what is written back to it, on an API of a few lines on this machine.
+
+It answers as the API server does to these few requests. That a real one does, the engine tests show.
+"""
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import cluster
+from cluster import DEFAULT_CLASS, Classes
+
+STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
+INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
+
+
+@dataclass
+class Api:
+    """StorageClasses and IngressClasses as they stand in the API, and the requests that came."""
+
+    storage: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    """StorageClass to its annotations, None where it has none at all."""
+    ingress: list[str] = field(default_factory=list)
+    forbidden: bool = False
+    patches: list[tuple[str, str, Any]] = field(default_factory=list)
+    """Path, content type and body of every PATCH."""
+    authorization: set[str | None] = field(default_factory=set)
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        if path == STORAGE:
+            return {"items": [_item(name, annotations) for name, annotations in self.storage.items()]}
+        return {"items": [_item(name, None) for name in self.ingress]} if path == INGRESS else None
+
+
+def _item(name: str, annotations: dict[str, str] | None) -> dict[str, Any]:
+    return {"metadata": {"name": name} | ({} if annotations is None else {"annotations": annotations})}
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    state = Api()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.authorization.add(self.headers["Authorization"])
+            body = state.get(self.path)
+            self.answer(403 if state.forbidden else 200 if body else 404, body)
+
+        def do_PATCH(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            state.patches.append((self.path, self.headers["Content-Type"], body))
+            self.answer(403 if state.forbidden else 200, body)
+
+        def answer(self, code: int, body: object) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        use(tmp_path, monkeypatch, server.server_port)
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def why(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """The reason that was logged; without it, a mistake in the program would pass for a cluster that is away."""
+    caplog.set_level(logging.DEBUG, cluster.__name__)
+    return lambda: "".join(record.getMessage() for record in caplog.records if record.name == cluster.__name__)
+
+
+def use(folder: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Makes a kubeconfig whose current context leads nowhere, and whose context `arcade` leads to a port."""
+    config = {
+        "current-context": "elsewhere",
+        "clusters": [
+            {"name": "arcade", "cluster": {"server": f"http://127.0.0.1:{port}"}},
+            {"name": "elsewhere", "cluster": {"server": "http://127.0.0.1:1"}},
+        ],
+        "users": [{"name": "me", "user": {"token": "of-this-person"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "me"}} for name in ("arcade", "elsewhere")],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+
+
+def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
+    api.storage = {
+        "standard": {DEFAULT_CLASS: "true"},
+        "slow": {DEFAULT_CLASS: "false"},
+        "csi": {"x": "y"},
+        "bare": None,
+    }
+    api.ingress = ["nginx", "traefik"]
+    assert cluster.read_classes("arcade") == Classes(
+        {"standard": "true", "slow": "false", "csi": None, "bare": None}, frozenset({"nginx", "traefik"})
+    )
+    assert api.authorization == {"Bearer of-this-person"}
+
+
+def test_a_cluster_without_classes_is_not_one_that_cannot_be_read(api: Api) -> None:
+    assert cluster.read_classes("arcade") == Classes({}, frozenset())
+
+
+def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -> None:
+    api.forbidden = True
+    assert cluster.read_classes("arcade") is None
+    assert why() == f"cannot read classes: GET {STORAGE}: 403 Forbidden"
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize(("context", "reason"), [("elsewhere", "Connection refused"), ("unknown", "unknown")])
+def test_knows_nothing_where_nothing_answers(context: str, reason: str, why: Callable[[], str]) -> None:
+    assert cluster.read_classes(context) is None
+    assert reason in why()
+
+
+def test_knows_nothing_without_a_kubeconfig(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[], str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert cluster.read_classes("arcade") is None
+    assert "No configuration found" in why()
+
+
+def test_gives_up_within_a_few_seconds_on_a_cluster_that_accepts_and_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[], str]
+) -> None:
+    monkeypatch.setattr(cluster, "SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        use(tmp_path, monkeypatch, silent.getsockname()[1])
+        began = time.monotonic()
+        assert cluster.read_classes("arcade") is None
+        assert time.monotonic() - began < 3 * cluster.SECONDS, "it must not try again"
+    assert "timed out" in why()
+
+
+def test_restores_the_mark_of_a_class_that_has_none_now(api: Api) -> None:
+    api.storage = {"standard": {"x": "y"}, "csi": None}
+    cluster.restore_default_marks("arcade", {"standard": "true", "csi": "false"})
+    assert api.patches == [
+        (f"{STORAGE}/{name}", "application/merge-patch+json", {"metadata": {"annotations": {DEFAULT_CLASS: mark}}})
+        for name, mark in (("standard", "true"), ("csi", "false"))
+    ]
+
+
+def test_restores_nothing_to_a_class_that_had_none_is_gone_or_was_marked_by_somebody_since(api: Api) -> None:
+    api.storage = {"csi": None, "standard": {DEFAULT_CLASS: "false"}}
+    cluster.restore_default_marks("arcade", {"csi": None, "gone": "true", "standard": "true"})
+    assert api.patches == []
+
+
+def test_says_when_it_could_not_restore(api: Api) -> None:
+    api.forbidden = True
+    with pytest.raises(Exception, match="403"):
+        cluster.restore_default_marks("arcade", {"standard": "true"})
