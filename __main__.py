@@ -35,13 +35,12 @@ def main() -> None:
     provider = k8s.Provider("kubernetes", kubeconfig="", context=config.context)
     on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
 
-    storage_class: pulumi.Input[str] = config.mongo_storage_class
     if config.default_storage_class:
-        storage_class = DefaultStorageClass(
+        DefaultStorageClass(
             "default-storage-class",
             DefaultStorageClassArgs(promote=config.default_storage_class, demote=demote, context=config.context),
             opts=on_cluster,
-        ).storage_class
+        )
 
     namespace = RestrictedNamespace(config.namespace, opts=on_cluster).namespace
     mongo = MongoStatefulSet(
@@ -88,7 +87,7 @@ def main() -> None:
 
     pulumi.export("target", config.target.name)
     pulumi.export("namespace", config.namespace)
-    pulumi.export("storage_class", storage_class)
+    pulumi.export("storage_class", config.mongo_storage_class)
     pulumi.export("ingress_ip", ingress.ip)
     pulumi.export("ingress_hostname", ingress.hostname)
     pulumi.export("url", ingress.url)

@@ -1,7 +1,6 @@
 """The way in: an Ingress of class `nginx`, and what its address means to the person who wants to open it."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 import pulumi
@@ -99,9 +98,7 @@ def published_address(status: Any) -> tuple[str, str]:  # noqa: ANN401 - an SDK 
 
 def page_url(host: str, ip: str, hostname: str) -> str:
     """The URL of the page: by the Ingress's own host name, else by its address; "" where there is neither."""
-    authority = host or hostname or ip
-    if not host and ip and _is_ipv6(ip):
-        authority = f"[{ip}]"
+    authority = host or hostname or (f"[{ip}]" if ":" in ip else ip)
     return f"http://{authority}/" if authority else ""
 
 
@@ -142,7 +139,3 @@ def access_hint(
         )
         lines.append(f"or: {forward}")
     return "\n".join(lines)
-
-
-def _is_ipv6(address: str) -> bool:
-    return ip_address(address).version == 6

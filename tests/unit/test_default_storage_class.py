@@ -1,0 +1,115 @@
+"""What DefaultStorageClass declares, and what its memory of the marks does with a cluster's classes.
+
+Mocks show patches, order as declared, and each call of the provider by itself. That the marks are really there after
+`up`, that they are back after `destroy`, and that a plugin process finds the provider's class again, they cannot prove.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+import cluster
+from cluster import DEFAULT_CLASS, Classes
+from components import DefaultStorageClass, DefaultStorageClassArgs
+from components.default_storage_class import _MarksProvider
+from tests.harness.recorder import Recorded, record
+
+
+def declare(promote: str = "fast", demote: tuple[str, ...] = ("standard", "slow")) -> Recorded:
+    args = DefaultStorageClassArgs(promote=promote, demote=demote, context="arcade")
+    return record(lambda: DefaultStorageClass("default", args))
+
+
+@pytest.fixture(scope="module")
+def run() -> Recorded:
+    return declare()
+
+
+def marks(run: Recorded) -> dict[str, str]:
+    patches = [patch.manifest["metadata"] for patch in run.of("StorageClassPatch")]
+    return {patch["name"]: patch["annotations"][DEFAULT_CLASS] for patch in patches}
+
+
+class TestPatches:
+    def test_one_class_gets_the_mark_and_the_others_lose_it(self, run: Recorded) -> None:
+        assert marks(run) == {"fast": "true", "standard": "false", "slow": "false"}
+
+    def test_nothing_is_demoted_where_there_is_nothing_to_demote(self) -> None:
+        assert marks(declare(demote=())) == {"fast": "true"}
+
+    def test_it_takes_the_mark_over_from_whoever_set_it(self, run: Recorded) -> None:
+        forced = [p.manifest["metadata"]["annotations"]["pulumi.com/patchForce"] for p in run.of("StorageClassPatch")]
+        assert forced == ["true"] * 3
+
+    def test_it_patches_nothing_but_the_mark(self, run: Recorded) -> None:
+        for patch in run.of("StorageClassPatch"):
+            assert patch.manifest.keys() == {"apiVersion", "kind", "metadata"}
+            assert patch.manifest["metadata"]["annotations"].keys() == {DEFAULT_CLASS, "pulumi.com/patchForce"}
+
+    def test_the_marks_are_read_before_and_restored_after(self, run: Recorded) -> None:
+        before = run.one("DefaultMarks")
+        assert before.inputs["classes"] == ["fast", "standard", "slow"]
+        assert before.inputs["context"] == "arcade"
+        assert [patch.depends_on for patch in run.of("StorageClassPatch")] == [frozenset({before.urn})] * 3
+
+    def test_it_gives_out_the_class_that_is_the_default_then(self, run: Recorded) -> None:
+        assert run.one("DefaultStorageClass").outputs == {"storageClass": "fast"}
+
+    def test_a_class_cannot_be_both(self) -> None:
+        with pytest.raises(ValueError, match="default: demote holds fast, which promote names: must be other classes"):
+            declare(demote=("standard", "fast"))
+
+
+class TestMemory:
+    """The provider of the marks, on a cluster that is a variable here."""
+
+    PROPS: ClassVar[dict[str, Any]] = {"context": "arcade", "classes": ["fast", "standard"], "marks": None}
+
+    @pytest.fixture
+    def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
+        classes: dict[str, str | None] = {"fast": None, "standard": "true", "slow": "false"}
+        monkeypatch.setattr(cluster, "read_classes", lambda context: Classes(classes, frozenset()))
+        return classes
+
+    @pytest.fixture
+    def restored(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str | None]]]:
+        calls: list[tuple[str, Mapping[str, str | None]]] = []
+        monkeypatch.setattr(cluster, "restore_default_marks", lambda context, marks: calls.append((context, marks)))
+        return calls
+
+    @pytest.mark.usefixtures("storage")
+    def test_it_keeps_the_marks_that_it_finds(self) -> None:
+        assert self.create()["marks"] == {"fast": "", "standard": "true"}
+
+    @pytest.mark.usefixtures("storage")
+    def test_destroy_puts_back_what_was(self, restored: list[tuple[str, Mapping[str, str | None]]]) -> None:
+        _MarksProvider().delete("marks", self.create())
+        assert restored == [("arcade", {"fast": None, "standard": "true"})]
+
+    @pytest.mark.usefixtures("storage")
+    def test_another_up_with_the_same_classes_changes_nothing(self) -> None:
+        assert _MarksProvider().diff("marks", self.create(), self.PROPS).changes is False
+
+    @pytest.mark.parametrize("change", [{"classes": ["fast", "standard", "slow"]}, {"context": "other"}])
+    def test_other_classes_or_another_cluster_are_a_change(
+        self, change: dict[str, Any], storage: dict[str, str | None]
+    ) -> None:
+        assert storage
+        assert _MarksProvider().diff("marks", self.create(), self.PROPS | change).changes is True
+
+    def test_a_class_that_joins_is_read_and_those_known_stay_as_first_read(
+        self, storage: dict[str, str | None]
+    ) -> None:
+        first = self.create()
+        storage |= {"fast": "true", "standard": "false"}  # our own doing by now
+        second = _MarksProvider().update("marks", first, self.PROPS | {"classes": ["fast", "standard", "slow"]}).outs
+        assert second["marks"] == {"fast": "", "standard": "true", "slow": "false"}
+
+    def test_it_says_when_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cluster, "read_classes", lambda context: None)
+        with pytest.raises(RuntimeError, match="cannot list the StorageClasses of context arcade"):
+            self.create()
+
+    def create(self) -> dict[str, Any]:
+        return _MarksProvider().create(self.PROPS).outs or {}

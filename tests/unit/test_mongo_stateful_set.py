@@ -1,0 +1,276 @@
+"""What MongoStatefulSet declares.
+
+Mocks show objects and how they refer to each other. That mongod starts under these rules, that the Job makes a replica
+set and a user of them, that no second set comes about and that a score outlives its pod, they cannot prove.
+"""
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from components import MongoStatefulSet, MongoStatefulSetArgs
+from components.mongo_stateful_set import INIT_SCRIPT
+from tests.harness.recorder import Recorded, Resource, SecretValue, record, unwrap
+
+IMAGE = "mongo:8.0.32"
+
+
+@cache
+def declare(members: int = 1, image: str = IMAGE, name: str = "mongo") -> Recorded:
+    args = MongoStatefulSetArgs(
+        namespace="arcade", image=image, members=members, volume_size="2Gi", storage_class="fast", database="pacman"
+    )
+    return record(lambda: MongoStatefulSet(name, args))
+
+
+def spec(kind: str, members: int = 1) -> dict[str, Any]:
+    found: dict[str, Any] = declare(members).one(kind).manifest["spec"]
+    return found
+
+
+def pod(kind: str, members: int = 1) -> dict[str, Any]:
+    found: dict[str, Any] = spec(kind, members)["template"]["spec"]
+    return found
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+def files(pod: dict[str, Any], container: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The volume behind each mount path, with `readOnly` as the mount has it."""
+    volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+    mounts = container["volumeMounts"]
+    return {m["mountPath"]: volumes.get(m["name"], {}) | {"readOnly": m.get("readOnly", False)} for m in mounts}
+
+
+class TestReplicaSet:
+    @pytest.mark.parametrize("members", [1, 3, 5])
+    def test_it_has_the_members_that_were_asked_for(self, members: int) -> None:
+        assert spec("StatefulSet", members)["replicas"] == members
+
+    @pytest.mark.parametrize("members", [-1, 0, 2, 4, 7])
+    def test_an_even_or_unusual_number_is_refused(self, members: int) -> None:
+        with pytest.raises(ValueError, match=f"mongo: members is {members}: must be 1, 3 or 5"):
+            declare(members)
+
+    def test_one_member_is_a_replica_set_too_so_that_it_can_grow(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert "--replSet=rs0" in mongod["args"]
+
+    def test_members_of_different_size_differ_in_number_only(self) -> None:
+        assert spec("StatefulSet", 1) | {"replicas": 3} == spec("StatefulSet", 3)
+
+    def test_members_start_at_once_since_they_need_each_other_to_elect(self) -> None:
+        assert spec("StatefulSet")["podManagementPolicy"] == "Parallel"
+
+    def test_members_find_each_other_before_they_are_ready(self) -> None:
+        service = spec("Service")
+        assert service["clusterIP"] == "None"
+        assert service["publishNotReadyAddresses"] is True
+
+    def test_one_member_does_not_block_the_drain_of_its_node(self) -> None:
+        budget = spec("PodDisruptionBudget")
+        assert budget["maxUnavailable"] == 1
+        assert "minAvailable" not in budget
+
+
+class TestVolumes:
+    def test_each_member_has_a_claim_of_the_named_class_for_its_data(self) -> None:
+        (claim,) = spec("StatefulSet")["volumeClaimTemplates"]
+        assert claim["spec"] == {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "fast",
+            "resources": {"requests": {"storage": "2Gi"}},
+        }
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert {"name": claim["metadata"]["name"], "mountPath": "/data/db"} in mongod["volumeMounts"]
+
+    def test_a_claim_outlives_its_pod_and_the_stateful_set(self) -> None:
+        assert spec("StatefulSet")["persistentVolumeClaimRetentionPolicy"] == {
+            "whenDeleted": "Retain",
+            "whenScaled": "Retain",
+        }
+
+    def test_another_size_does_not_replace_the_database(self) -> None:
+        assert declare().one("StatefulSet").options["ignoreChanges"] == ["spec.volumeClaimTemplates"]
+
+    def test_all_that_it_writes_elsewhere_is_of_the_pod(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        found = files(pod("StatefulSet"), mongod)
+        assert all("emptyDir" in found[path] for path in ("/tmp", "/data/configdb"))  # noqa: S108
+        assert environment(mongod)["HOME"] == "/tmp"  # noqa: S108
+
+
+class TestSecrets:
+    def test_three_passwords_are_generated_in_letters_and_digits(self) -> None:
+        passwords = {p.name: p.inputs for p in declare().of("RandomPassword")}
+        assert passwords == {
+            "mongo-root": {"length": 32, "special": False},
+            "mongo-app": {"length": 32, "special": False},
+            "mongo-keyfile": {"length": 512, "special": False},
+        }
+
+    def test_the_application_gets_none_but_its_own(self) -> None:
+        assert declare().one("Secret", "mongo-app").manifest["stringData"] == {
+            "username": "pacman",
+            "password": "generated-for-mongo-app",
+        }
+        assert declare().one("Secret", "mongo-root").manifest["stringData"] == {
+            "username": "root",
+            "password": "generated-for-mongo-root",
+            "keyfile": "generated-for-mongo-keyfile",
+        }
+
+    def test_both_are_secret_in_the_state(self) -> None:
+        assert all(isinstance(secret.inputs["stringData"], SecretValue) for secret in declare().of("Secret"))
+
+    def test_mongod_reads_them_as_files_and_none_is_in_the_environment_or_an_argument(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert environment(mongod)["MONGO_INITDB_ROOT_USERNAME_FILE"] == "/secrets/username"
+        assert environment(mongod)["MONGO_INITDB_ROOT_PASSWORD_FILE"] == "/secrets/password"  # noqa: S105 - a path
+        secrets = files(pod("StatefulSet"), mongod)["/secrets"]
+        assert secrets["secret"]["secretName"] == "mongo-root"
+        assert secrets["readOnly"] is True
+        assert not any("value" not in entry for entry in mongod["env"])
+
+    def test_no_secret_is_readable_for_everybody_in_the_pod(self) -> None:
+        volumes = [v["secret"] for kind in ("StatefulSet", "Job") for v in pod(kind)["volumes"] if "secret" in v]
+        assert [volume["defaultMode"] for volume in volumes] == [0o440] * 3
+
+
+class TestAuthentication:
+    def test_the_keyfile_is_copied_to_where_only_mongod_reads_it(self) -> None:
+        (copies,) = pod("StatefulSet")["initContainers"]
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert copies["command"] == ["install", "-m", "0400", "/secrets/keyfile", "/keyfile/keyfile"]
+        assert "--keyFile=/keyfile/keyfile" in mongod["args"]
+        target = files(pod("StatefulSet"), copies)["/keyfile"]
+        assert target["emptyDir"] == {"medium": "Memory"}
+        assert files(pod("StatefulSet"), mongod)["/keyfile"] == target | {"readOnly": True}
+
+    def test_what_nobody_uses_is_off_in_the_server(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert "--noscripting" in mongod["args"]
+        (compressors,) = [arg for arg in mongod["args"] if arg.startswith("--networkMessageCompressors=")]
+        assert "zlib" not in compressors
+
+
+class TestMemory:
+    def test_cache_and_oplog_fit_the_limit_and_the_least_volume(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert mongod["resources"]["limits"]["memory"] == "1Gi"
+        assert "--wiredTigerCacheSizeGB=0.25" in mongod["args"]
+        assert "--oplogSize=256" in mongod["args"]
+
+    def test_the_allocator_of_mongodb_8_starts_on_new_kernels(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert environment(mongod)["GLIBC_TUNABLES"] == "glibc.pthread.rseq=1"
+
+
+class TestProbes:
+    def test_they_knock_and_start_no_shell(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert mongod[probe]["tcpSocket"] == {"port": "mongo"}
+
+    def test_a_recovery_of_five_minutes_is_no_reason_to_kill(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        assert mongod["startupProbe"]["periodSeconds"] * mongod["startupProbe"]["failureThreshold"] >= 300
+
+    def test_a_primary_has_the_time_to_step_down_and_close(self) -> None:
+        assert pod("StatefulSet")["terminationGracePeriodSeconds"] >= 30
+
+
+class TestWhoMayReachIt:
+    def test_the_members_the_job_and_whoever_carries_the_client_labels(self) -> None:
+        (rule,) = spec("NetworkPolicy")["ingress"]
+        template = {kind: spec(kind)["template"]["metadata"]["labels"] for kind in ("StatefulSet", "Job")}
+        members, job, clients = (peer["podSelector"]["matchLabels"] for peer in rule["from"])
+        assert members.items() <= template["StatefulSet"].items()
+        assert job.items() <= template["Job"].items()
+        assert clients == {"mongo-client": "true"}
+
+    def test_on_its_one_port(self) -> None:
+        assert spec("NetworkPolicy")["ingress"][0]["ports"] == [{"port": 27017, "protocol": "TCP"}]
+
+    def test_the_job_is_none_of_the_pods_that_the_service_leads_to(self) -> None:
+        labels = spec("Job")["template"]["metadata"]["labels"]
+        assert not spec("Service")["selector"].items() <= labels.items()
+
+
+class TestInitJob:
+    def job_name(self, members: int = 1, image: str = IMAGE) -> str:
+        name: str = declare(members, image).one("Job").manifest["metadata"]["name"]
+        return name
+
+    def test_it_runs_the_script_that_is_committed(self) -> None:
+        assert declare().one("ConfigMap").manifest["data"] == {"init.js": INIT_SCRIPT.read_text()}
+        (init,) = pod("Job")["containers"]
+        assert init["command"][-1] == "/script/init.js"
+        assert files(pod("Job"), init)["/script"]["configMap"] == {"name": "mongo-init"}
+
+    def test_it_is_told_all_members_by_names_that_need_no_cluster_domain(self) -> None:
+        (init,) = pod("Job", 3)["containers"]
+        members = environment(init)["MEMBERS"].split(",")
+        assert members == [f"mongo-{ordinal}.mongo.arcade.svc:27017" for ordinal in range(3)]
+
+    def test_it_knows_the_set_and_the_database(self) -> None:
+        (init,) = pod("Job")["containers"]
+        assert environment(init)["REPLICA_SET"] == "rs0"
+        assert environment(init)["DATABASE"] == "pacman"
+
+    def test_the_script_reads_all_that_it_is_given_and_nothing_else(self) -> None:
+        (init,) = pod("Job")["containers"]
+        read = set(re.findall(r"process\.env\.([A-Z_]+)", INIT_SCRIPT.read_text()))
+        assert read == environment(init).keys() - {"HOME"}
+        secrets = {path for path, volume in files(pod("Job"), init).items() if "secret" in volume}
+        paths = re.findall(r'secret\("([a-z/]+)"\)', INIT_SCRIPT.read_text())
+        assert {f"/secrets/{path.split('/')[0]}" for path in paths} == secrets
+
+    def test_the_same_wish_is_the_same_job_and_another_one_another(self) -> None:
+        assert self.job_name() == self.job_name()
+        assert re.fullmatch(r"mongo-init-[0-9a-f]{8}", self.job_name())
+        assert len({self.job_name(), self.job_name(3), self.job_name(1, "mongo:7.0.43")}) == 3
+
+    def test_it_ends_before_the_engine_stops_waiting_for_it(self) -> None:
+        assert spec("Job")["activeDeadlineSeconds"] < 600
+        assert spec("Job")["backoffLimit"] <= 3
+        assert pod("Job")["restartPolicy"] == "Never"
+
+    def test_a_failure_says_why_where_people_look(self) -> None:
+        (init,) = pod("Job")["containers"]
+        assert init["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+    def test_mongod_itself_initiates_nothing(self) -> None:
+        assert "rs.initiate" not in str(declare().one("StatefulSet").manifest)
+        assert "command" not in pod("StatefulSet")["containers"][0]
+
+
+class TestOutputs:
+    def test_the_uri_is_secret_and_logs_in_where_the_user_lives(self) -> None:
+        uri = declare(3).one("MongoStatefulSet").outputs["uri"]
+        assert isinstance(uri, SecretValue)
+        hosts = ",".join(f"mongo-{ordinal}.mongo.arcade.svc:27017" for ordinal in range(3))
+        assert unwrap(uri) == f"mongodb://pacman:generated-for-mongo-app@{hosts}/pacman?replicaSet=rs0"
+
+    def test_what_a_client_needs_is_known_without_waiting(self) -> None:
+        made: list[MongoStatefulSet] = []
+        args = MongoStatefulSetArgs(
+            namespace="arcade", image=IMAGE, members=3, volume_size="2Gi", storage_class="fast", database="pacman"
+        )
+        record(lambda: made.append(MongoStatefulSet("mongo", args)))
+        assert made[0].hosts == ["mongo-0.mongo", "mongo-1.mongo", "mongo-2.mongo"]
+        assert made[0].client_labels == {"mongo-client": "true"}
+        assert made[0].database == "pacman"
+
+
+def test_two_of_them_can_live_in_one_namespace() -> None:
+    def key(r: Resource) -> tuple[str, str]:
+        return r.type, r.manifest["metadata"]["name"]
+
+    one, other = ({key(r) for r in declare(name=name).kubernetes()} for name in ("mongo", "other"))
+    assert len(one) == len(other)
+    assert not one & other

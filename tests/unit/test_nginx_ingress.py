@@ -1,0 +1,151 @@
+"""What NginxIngress declares, and what it makes of the address that a controller publishes.
+
+Mocks show the rule and the words for a given status. That a controller serves the rule and publishes a status at all,
+and that the commands of the hint work as written, they cannot prove.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from components import NginxIngress, NginxIngressArgs
+from components.nginx_ingress import access_hint, page_url, published_address
+from tests.harness.recorder import Recorded, record, record_program, stack_config
+
+
+def declare(host: str = "", status: Mapping[str, Any] | None = None) -> Recorded:
+    args = NginxIngressArgs(
+        namespace="arcade", service="pacman", service_port=80, ingress_class="nginx-public", host=host
+    )
+    return record(lambda: NginxIngress("pacman", args), ingress_status=status)
+
+
+def published(*entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {"loadBalancer": {"ingress": list(entries)}}
+
+
+class TestRule:
+    def test_every_path_leads_to_the_service(self) -> None:
+        (rule,) = declare().one("Ingress").manifest["spec"]["rules"]
+        backend = {"service": {"name": "pacman", "port": {"number": 80}}}
+        assert rule["http"]["paths"] == [{"path": "/", "pathType": "Prefix", "backend": backend}]
+
+    def test_it_names_its_class_as_a_field_and_not_as_the_old_annotation(self) -> None:
+        manifest = declare().one("Ingress").manifest
+        assert manifest["spec"]["ingressClassName"] == "nginx-public"
+        assert "annotations" not in manifest["metadata"]
+
+    def test_without_a_host_it_answers_to_every_name_and_the_bare_address(self) -> None:
+        assert "host" not in declare().one("Ingress").manifest["spec"]["rules"][0]
+
+    def test_with_a_host_it_answers_to_that(self) -> None:
+        assert declare("pacman.example").one("Ingress").manifest["spec"]["rules"][0]["host"] == "pacman.example"
+
+
+class TestOutputs:
+    @pytest.mark.parametrize(
+        ("host", "status", "ip", "hostname", "url"),
+        [
+            ("", published({"ip": "192.168.49.2"}), "192.168.49.2", "", "http://192.168.49.2/"),
+            ("", published({"hostname": "lb.example"}), "", "lb.example", "http://lb.example/"),
+            ("", published({"ip": "fd00::1"}), "fd00::1", "", "http://[fd00::1]/"),
+            ("pacman.example", published({"ip": "10.0.0.1"}), "10.0.0.1", "", "http://pacman.example/"),
+            ("", {}, "", "", ""),
+            ("", {"loadBalancer": {}}, "", "", ""),
+            ("", published(), "", "", ""),
+            ("", published({}), "", "", ""),
+            ("", published({}, {"ip": "10.0.0.2"}), "10.0.0.2", "", "http://10.0.0.2/"),
+        ],
+    )
+    def test_address_and_url(self, host: str, status: dict[str, Any], ip: str, hostname: str, url: str) -> None:
+        outputs = declare(host, status).one("NginxIngress").outputs
+        assert outputs == {"ip": ip, "hostname": hostname, "url": url}
+
+
+class TestPublishedAddress:
+    @pytest.mark.parametrize(
+        "status", [None, {}, {"load_balancer": None}, {"load_balancer": {}}, {"load_balancer": {"ingress": None}}]
+    )
+    def test_nothing_is_no_error(self, status: object) -> None:
+        assert published_address(status) == ("", "")
+
+    def test_the_first_entry_that_says_something_counts(self) -> None:
+        entries = [{"ip": None, "hostname": ""}, {"hostname": "lb.example"}, {"ip": "10.0.0.1"}]
+        assert published_address({"load_balancer": {"ingress": entries}}) == ("", "lb.example")
+
+    def test_an_entry_may_have_both(self) -> None:
+        entries = [{"ip": "10.0.0.1", "hostname": "lb.example"}]
+        assert published_address({"load_balancer": {"ingress": entries}}) == ("10.0.0.1", "lb.example")
+
+
+class TestPageUrl:
+    @pytest.mark.parametrize(
+        ("host", "ip", "hostname", "url"),
+        [
+            ("", "", "", ""),
+            ("pacman.example", "", "", "http://pacman.example/"),
+            ("pacman.example", "fd00::1", "lb.example", "http://pacman.example/"),
+            ("", "10.0.0.1", "", "http://10.0.0.1/"),
+            ("", "fd00::1", "", "http://[fd00::1]/"),
+            ("", "10.0.0.1", "lb.example", "http://lb.example/"),
+            ("", "fd00::1", "lb.example", "http://lb.example/"),
+        ],
+    )
+    def test_prefers_the_name_over_the_address(self, host: str, ip: str, hostname: str, url: str) -> None:
+        assert page_url(host, ip, hostname) == url
+
+
+FORWARD = "kubectl --context mk -n arcade port-forward service/pacman 9090:80  and open http://127.0.0.1:9090/"
+
+
+def hint(*, host: str = "", ip: str = "", hostname: str = "", local: bool = False) -> str:
+    return access_hint(
+        context="mk",
+        namespace="arcade",
+        service="pacman",
+        host=host,
+        ip=ip,
+        hostname=hostname,
+        node_address_is_local=local,
+    )
+
+
+class TestAccessHint:
+    def test_without_an_address_it_says_how_to_look_again_and_what_works_until_then(self) -> None:
+        told = hint(local=True)
+        assert told.startswith("The Ingress has no address yet.")
+        assert "`pulumi up --refresh`" in told
+        assert "kubectl --context mk -n arcade get ingress" in told
+        assert told.endswith(f"Until then: {FORWARD}")
+
+    def test_an_address_of_a_cloud_is_just_opened(self) -> None:
+        assert hint(ip="203.0.113.7") == "Open http://203.0.113.7/"
+        assert hint(hostname="lb.example") == "Open http://lb.example/"
+        assert hint(ip="fd00::1") == "Open http://[fd00::1]/"
+
+    def test_a_host_must_lead_to_the_address(self) -> None:
+        assert hint(host="pacman.example", ip="203.0.113.7") == (
+            "Open http://pacman.example/\n"
+            "pacman.example must lead to 203.0.113.7: in DNS, or for a look:"
+            " curl -H 'Host: pacman.example' http://203.0.113.7/"
+        )
+        assert "curl -H 'Host: pacman.example' http://[fd00::1]/" in hint(host="pacman.example", ip="fd00::1")
+        assert "pacman.example must lead to lb.example" in hint(host="pacman.example", hostname="lb.example")
+
+    def test_a_node_on_the_own_machine_may_be_out_of_reach_and_there_are_two_ways_then(self) -> None:
+        told = hint(ip="192.168.49.2", local=True).split("\n")
+        assert told[0] == "Open http://192.168.49.2/"
+        assert "WSL2" in told[1]
+        assert told[1].endswith("minikube tunnel -p mk  and open http://127.0.0.1/")
+        assert told[2] == f"or: {FORWARD}"
+
+    def test_with_a_host_the_tunnel_needs_a_line_in_the_hosts_file(self) -> None:
+        told = hint(host="pacman.example", ip="192.168.49.2", local=True)
+        assert "open http://pacman.example/ with `127.0.0.1 pacman.example` in your hosts file" in told
+
+
+def test_the_stack_gives_out_the_hint_for_itself() -> None:
+    exports = record_program(stack_config("dev") | {"pacman:namespace": "arcade"}, ingress_status={}).exports
+    assert (exports["ingress_ip"], exports["ingress_hostname"], exports["url"]) == ("", "", "")
+    assert "kubectl --context minikube -n arcade port-forward service/pacman 9090:80" in exports["access_hint"]

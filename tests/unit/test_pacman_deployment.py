@@ -1,0 +1,170 @@
+"""What PacmanDeployment declares.
+
+Mocks show the pod, its environment, its probes and its rights. That Pacman takes this environment, that a score gets
+saved, that a rollout refuses no request and that a missed connection heals, they cannot prove.
+"""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from components import PacmanDeployment, PacmanDeploymentArgs
+from tests.harness.recorder import Recorded, record
+
+ARGS = PacmanDeploymentArgs(
+    namespace="arcade",
+    image="saintdle/pacman:0.7.9",
+    replicas=2,
+    mongo_hosts=["mongo-0.mongo", "mongo-1.mongo"],
+    mongo_port=27017,
+    mongo_replica_set="rs0",
+    mongo_database="scores",
+    mongo_secret="mongo-app",  # noqa: S106 - its name
+    pod_labels={"mongo-client": "true"},
+)
+
+
+@cache
+def declare(replicas: int = 2, location: bool = True) -> Recorded:
+    return record(lambda: PacmanDeployment("pacman", replace(ARGS, replicas=replicas, location=location)))
+
+
+def deployment(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - those of declare
+    spec: dict[str, Any] = declare(**options).one("Deployment").manifest["spec"]
+    return spec
+
+
+def pod(**options: Any) -> dict[str, Any]:  # noqa: ANN401
+    spec: dict[str, Any] = deployment(**options)["template"]["spec"]
+    return spec
+
+
+def container() -> dict[str, Any]:
+    (only,) = pod()["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def environment() -> dict[str, Any]:
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container()["env"]}
+
+
+class TestPods:
+    @pytest.mark.parametrize("replicas", [1, 10])
+    def test_there_are_as_many_as_were_asked_for(self, replicas: int) -> None:
+        assert deployment(replicas=replicas)["replicas"] == replicas
+
+    @pytest.mark.parametrize("replicas", [0, -1])
+    def test_none_at_all_is_refused(self, replicas: int) -> None:
+        with pytest.raises(ValueError, match=f"pacman: replicas is {replicas}: must be 1 or more"):
+            declare(replicas)
+
+    def test_they_carry_the_labels_that_open_the_database(self) -> None:
+        assert deployment()["template"]["metadata"]["labels"]["mongo-client"] == "true"
+        assert "mongo-client" not in deployment()["selector"]["matchLabels"]
+
+    def test_they_run_as_the_user_of_the_image(self) -> None:
+        assert pod()["securityContext"]["runAsUser"] == 100
+        assert pod()["securityContext"]["runAsGroup"] == 101
+
+
+class TestEnvironment:
+    def test_scores_go_to_the_database_and_not_to_memory(self) -> None:
+        assert environment()["DB_TYPE"] == "mongo"
+
+    def test_it_knows_every_member_and_the_set_so_that_it_heals_from_an_outage(self) -> None:
+        assert environment()["MONGO_SERVICE_HOST"] == "mongo-0.mongo,mongo-1.mongo"
+        assert environment()["MY_MONGO_PORT"] == "27017"
+        assert environment()["MONGO_REPLICA_SET"] == "rs0"
+        assert environment()["MONGO_DATABASE"] == "scores"
+
+    def test_user_and_password_are_references_to_the_secret(self) -> None:
+        assert environment()["MONGO_AUTH_USER"] == {"secretKeyRef": {"name": "mongo-app", "key": "username"}}
+        assert environment()["MONGO_AUTH_PWD"] == {"secretKeyRef": {"name": "mongo-app", "key": "password"}}
+
+    def test_it_knows_its_node_to_say_where_a_score_was_made(self) -> None:
+        assert environment()["MY_NODE_NAME"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+
+    def test_it_listens_where_the_container_port_says(self) -> None:
+        assert environment()["PORT"] == str(container()["ports"][0]["containerPort"]) == "8080"
+
+    def test_no_service_gets_into_it_as_a_variable(self) -> None:
+        assert pod()["enableServiceLinks"] is False
+
+
+class TestProbes:
+    def test_ready_means_that_the_database_answers(self) -> None:
+        assert container()["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+
+    def test_an_outage_of_the_database_restarts_nothing(self) -> None:
+        assert container()["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+    def test_a_first_connection_that_was_missed_is_tried_again_by_a_restart(self) -> None:
+        probe = container()["startupProbe"]
+        assert probe["httpGet"] == {"path": "/readyz", "port": "http"}
+        # The driver tries for 30 s: before that, a restart would only begin again what may still succeed.
+        assert 30 < probe["periodSeconds"] * probe["failureThreshold"] <= 120
+
+
+class TestRollout:
+    def test_a_new_pod_is_ready_before_an_old_one_goes(self) -> None:
+        strategy = deployment()["strategy"]
+        assert strategy["type"] == "RollingUpdate"
+        assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+
+    def test_a_pod_that_leaves_still_serves_until_everybody_knows(self) -> None:
+        assert container()["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
+
+    def test_and_then_has_the_ten_seconds_that_it_gives_to_open_connections(self) -> None:
+        drain = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pod()["terminationGracePeriodSeconds"] > drain + 10
+
+    def test_up_does_not_wait_for_the_service_after_the_pods(self) -> None:
+        annotations = declare().one("Service").manifest["metadata"]["annotations"]
+        assert annotations == {"pulumi.com/skipAwait": "true"}
+        assert "annotations" not in declare().one("Deployment").manifest["metadata"], "which is what is waited for"
+
+
+class TestWayIn:
+    def test_the_service_has_port_80_and_leads_to_the_port_by_its_name(self) -> None:
+        spec = declare().one("Service").manifest["spec"]
+        assert spec["type"] == "ClusterIP"
+        assert spec["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
+
+    def test_everybody_may_open_the_page_and_nothing_else(self) -> None:
+        assert declare().one("NetworkPolicy").manifest["spec"]["ingress"] == [
+            {"ports": [{"port": 8080, "protocol": "TCP"}]}
+        ]
+
+    def test_it_gives_out_the_name_of_the_service(self) -> None:
+        assert declare().one("PacmanDeployment").outputs == {"service": "pacman"}
+
+
+class TestRights:
+    def test_with_location_it_may_read_nodes_and_nothing_else(self) -> None:
+        assert declare().one("ClusterRole").manifest["rules"] == [
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
+        ]
+
+    def test_the_right_belongs_to_its_own_account(self) -> None:
+        binding = declare().one("ClusterRoleBinding").manifest
+        role = declare().one("ClusterRole").manifest["metadata"]["name"]
+        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "pacman", "namespace": "arcade"}]
+        assert pod()["serviceAccountName"] == "pacman"
+        assert pod()["automountServiceAccountToken"] is True
+
+    def test_two_stacks_on_one_cluster_do_not_share_it(self) -> None:
+        assert declare().one("ClusterRole").manifest["metadata"]["name"] == "arcade:pacman-node-reader"
+
+    def test_without_location_it_has_neither_right_nor_token(self) -> None:
+        run = declare(location=False)
+        assert run.of("ClusterRole") == run.of("ClusterRoleBinding") == []
+        assert pod(location=False)["automountServiceAccountToken"] is False
+
+    def test_without_location_everything_else_stays(self) -> None:
+        withdrawn = {"ClusterRole", "ClusterRoleBinding"}
+        one, other = ({r.kind for r in declare(location=location).resources} for location in (True, False))
+        assert one - other == withdrawn
