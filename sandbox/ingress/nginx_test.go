@@ -279,6 +279,9 @@ func TestServes(t *testing.T) {
 	}
 	r.add(anIngress("a", 1, rule("a.test", "Prefix / web:80", "Prefix /api api:80", "Exact /exact api:80", "Exact /dir/ api:80",
 		"Prefix /idle idle:80")))
+	// As long as a host may be, and every character that a path may have.
+	long := strings.Repeat(strings.Repeat("a", 61)+".", 4) + "test"
+	r.add(anIngress("odd", 2, rule(long, "Exact /~Az09._@:!+,=&()*- web:80")))
 	r.add(anIngress("wild", 2, rule("*.a.test", "Prefix /api api:80")))
 	r.add(anIngress("secure", 3, rule("secure.test", "Prefix / web:80"), withTLS("pair", "secure.test")))
 	r.add(anIngress("forced", 4, rule("forced.test", "Prefix / web:80"), annotated("force-ssl-redirect", "true")))
@@ -308,6 +311,8 @@ func TestServes(t *testing.T) {
 		{"http://x.a.test/api", 200, "127.0.1.2"},
 		{"http://x.a.test/", 404, ""},
 		{"http://y.x.a.test/api", 404, ""},
+		{"http://" + long + "/~Az09._@:!+,=&()*-", 200, "127.0.1.1"},
+		{"http://" + long + "/", 404, ""},
 		{"http://nobody.test/", 404, ""},
 		{"http://192.0.2.7/", 404, ""},
 		{"http://bad.test/", 200, "127.0.1.1"},
