@@ -299,12 +299,15 @@ def outputs(run: Recorded) -> Iterator[str]:
 
 
 def dependencies(run: Recorded) -> Iterator[str]:
-    """Order comes from outputs; where `depends_on` gives it, there is a reason for it."""
+    """Order comes from outputs; where no output gives it, `depends_on` does, and nowhere else."""
     by_urn = {r.urn: r for r in run.resources}
     for r in run.resources:
         awaited = {_beside(by_urn[urn], r, by_urn).kind for urn in r.depends_on}
-        for kind in sorted(awaited - JUSTIFIED_DEPENDENCIES.get(r.kind, set())):
+        justified = JUSTIFIED_DEPENDENCIES.get(r.kind, set())
+        for kind in sorted(awaited - justified):
             yield _fault(r, "dependsOn", f"that it waits for a {kind} was not justified")
+        for kind in sorted(justified - awaited):
+            yield _fault(r, "dependsOn", f"must hold the {kind}, which no output names")
 
 
 CHECKS: tuple[Check, ...] = (
