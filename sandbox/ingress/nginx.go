@@ -110,7 +110,7 @@ func (n *nginx) start(config string) error {
 	}
 	n.main = command.Process.Pid
 	// nginx listens before it starts its workers.
-	return n.await("start its workers", func() bool { return len(n.workers()) > 0 })
+	return n.await("start its workers", func() bool { return len(n.workers()) == n.at.Workers() })
 }
 
 // reload makes nginx start workers with the new configuration and tell the old ones to take no more requests, to end

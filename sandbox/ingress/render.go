@@ -46,6 +46,9 @@ type place struct {
 	HTTPSPort int
 }
 
+// Workers is enough for one machine's own use, and few to start on each reload.
+func (p place) Workers() int { return 2 }
+
 func (p place) PIDFile() string { return p.Dir + "/nginx.pid" }
 
 func (p place) CertificateFile(of *certificate) string { return p.Dir + "/certificates/" + of.name }
