@@ -101,7 +101,9 @@ const names = async (server) => (await ask(server, "/highscores/list")).body.map
 test.before(async () => {
   await mongo.prepare();
   await mongo.start();
-  await mongo.initiate();
+  const ended = mongo.exited.then(([code]) => Promise.reject(new Error(`${MONGOD} ended with code ${code}`)));
+  await Promise.race([mongo.initiate(), ended]);
+  ended.catch(() => {});
 });
 
 test.after(async () => {

@@ -1,6 +1,8 @@
 // What the page asks of its server. Addresses are relative: the page may be served under a path.
 
-const PATIENCE_MS = 20_000;
+// More than the server can need: 30 s to find the database, 10 s to write. Who gives up earlier may call a score lost
+// that is then saved.
+const PATIENCE_MS = 45_000;
 
 /** The ten best scores, best first. */
 export function highScores() {
@@ -29,7 +31,9 @@ export async function saveScore(score) {
 }
 
 async function ask(path, options = {}) {
-  const response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
+  const response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => {
+    throw new Error("the server did not answer");
+  });
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
   return answer;
