@@ -15,9 +15,22 @@ const [rootUser, rootPassword] = [secret("root/username"), secret("root/password
 const NOT_YET_INITIALIZED = 94;
 const WAIT_MS = 500;
 
+// One connection for each target: a new one for each try would fill the container's memory before the database is up.
+const connections = new Map();
 function admin(target, options) {
   const uri = `mongodb://${rootUser}:${rootPassword}@${target}/?authSource=admin&serverSelectionTimeoutMS=3000&${options}`;
-  return new Mongo(uri).getDB("admin");
+  if (!connections.has(uri)) connections.set(uri, new Mongo(uri));
+  return connections.get(uri).getDB("admin");
+}
+
+// The server's reply, also where it refuses: mongosh throws then.
+function run(db, command) {
+  try {
+    return db.runCommand(command);
+  } catch (error) {
+    if (error.code === undefined) throw error;
+    return { ok: 0, code: error.code, codeName: error.codeName, errmsg: error.errmsg || error.message };
+  }
 }
 
 // Tries until `attempt` returns something; the Job's deadline ends it. Says what it waits for, once for each reason.
@@ -40,7 +53,7 @@ function until(what, attempt) {
 
 // The config of the set that a member knows, or null if it says that it knows none. Anything else is no answer.
 function knownConfig(member) {
-  const reply = admin(member, "directConnection=true").runCommand({ replSetGetConfig: 1 });
+  const reply = run(admin(member, "directConnection=true"), { replSetGetConfig: 1 });
   if (reply.ok) return reply.config;
   if (reply.code === NOT_YET_INITIALIZED) return null;
   throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
@@ -55,7 +68,7 @@ let config = known.find((entry) => entry !== null);
 
 if (!config) {
   // mongo-0 alone: a member with users of its own counts as one with data, which no initiation takes in.
-  const reply = admin(wanted[0], "directConnection=true").runCommand({
+  const reply = run(admin(wanted[0], "directConnection=true"), {
     replSetInitiate: { _id: replicaSet, members: [{ _id: 0, host: wanted[0] }] },
   });
   if (!reply.ok) refuse(`could not initiate ${replicaSet}: ${reply.errmsg}`);
@@ -74,18 +87,18 @@ if (extra.length) {
 const members = config.members.map((member) => member.host);
 const set = until("a primary", () => {
   const primary = admin(members.join(","), `replicaSet=${replicaSet}`);
-  return primary.runCommand({ hello: 1 }).isWritablePrimary && primary;
+  return run(primary, { hello: 1 }).isWritablePrimary && primary;
 });
 
 // One at a time: a change of config may add one voting member, and it has to have its copy before the next comes.
 for (const host of wanted.filter((member) => !members.includes(member))) {
-  const current = set.runCommand({ replSetGetConfig: 1 }).config;
+  const current = run(set, { replSetGetConfig: 1 }).config;
   const id = Math.max(...current.members.map((member) => member._id)) + 1;
   const next = { ...current, version: current.version + 1, members: [...current.members, { _id: id, host }] };
-  const reply = set.runCommand({ replSetReconfig: next });
+  const reply = run(set, { replSetReconfig: next });
   if (!reply.ok) refuse(`could not add ${host}: ${reply.errmsg}`);
   until(`${host} to copy the data`, () =>
-    set.runCommand({ replSetGetStatus: 1 }).members.some((m) => m.name === host && m.stateStr === "SECONDARY"),
+    run(set, { replSetGetStatus: 1 }).members.some((m) => m.name === host && m.stateStr === "SECONDARY"),
   );
   print(`added ${host}`);
 }
@@ -95,8 +108,8 @@ const password = secret("app/password");
 const roles = [{ role: "readWrite", db: database }];
 const app = set.getSiblingDB(database);
 const writeConcern = { w: "majority" };
-const exists = app.runCommand({ usersInfo: user }).users.length > 0;
+const exists = run(app, { usersInfo: user }).users.length > 0;
 const verb = exists ? "updateUser" : "createUser";
-const reply = app.runCommand({ [verb]: user, pwd: password, roles, writeConcern });
+const reply = run(app, { [verb]: user, pwd: password, roles, writeConcern });
 if (!reply.ok) refuse(`could not ${verb} ${user}: ${reply.errmsg}`);
 print(`${exists ? "kept" : "created"} user ${user}; ${replicaSet} is ready with ${wanted.length} member(s)`);

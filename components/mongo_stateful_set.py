@@ -306,7 +306,11 @@ class MongoStatefulSet(pulumi.ComponentResource):
                                 # What the person reads in `pulumi up` when the Job fails.
                                 termination_message_policy="FallbackToLogsOnError",
                                 security_context=container_security(),
-                                resources=_small(),
+                                resources=ResourceRequirementsArgs(
+                                    # A shell on Node.js: about 130 MiB once it is connected.
+                                    requests={"cpu": "50m", "memory": "128Mi"},
+                                    limits={"memory": "512Mi"},
+                                ),
                                 volume_mounts=[
                                     VolumeMountArgs(name="script", mount_path="/script", read_only=True),
                                     VolumeMountArgs(name="root", mount_path="/secrets/root", read_only=True),

@@ -1,10 +1,8 @@
 """The Pulumi engine of the sandbox: its plugins, its backend and stack in .sandbox, and what a killed run left."""
 
 import json
-import secrets
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +14,11 @@ from sandbox.plugins.install import install
 from sandbox.progress import Progress
 
 _STACKS: Final = STATE / "stacks"
-_PASSPHRASE: Final = STATE / "passphrase"
+_PASSPHRASE_FILE: Final = STATE / "passphrase"
+# Known to everybody, like the salt in the committed stack file that belongs to it: a passphrase of this checkout's own
+# would have the engine change that file. What guards the secrets of this stack, as it guards the cluster that holds
+# them in plain, is that only root may read .sandbox.
+_PASSPHRASE: Final = "sandbox"  # noqa: S105 - see above
 
 
 def environment() -> Environment:
@@ -35,15 +37,11 @@ def prepare(progress: Progress) -> None:
         install(pulumi=folder / "pulumi", home=CACHE / "pulumi-home", python=Path(sys.executable), language_dir=folder)
     except RuntimeError as problem:
         raise SandboxError(str(problem)) from None
-    _STACKS.mkdir(parents=True, exist_ok=True)
-    if not _PASSPHRASE.exists():
-        partial = _PASSPHRASE.with_suffix(".partial")
-        partial.touch(mode=0o600)
-        partial.write_text(secrets.token_urlsafe(32))
-        partial.replace(_PASSPHRASE)
+    _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _PASSPHRASE_FILE.write_text(_PASSPHRASE)
     if not _state_file().exists():
         with progress.step("making the stack"):
-            _init()
+            _pulumi("stack", "init", CONTEXT)
     _drop_dead_locks(progress)
     _settle_pending(progress)
 
@@ -54,14 +52,6 @@ def _project() -> str:
 
 def _state_file() -> Path:
     return _STACKS / ".pulumi/stacks" / _project() / f"{CONTEXT}.json"
-
-
-def _init() -> None:
-    # In a folder of its own: the salt would be written into the committed stack file, and the engine finds it in the
-    # state just as well.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "Pulumi.yaml").write_text(f"name: {_project()}\nruntime: python\n")
-        _pulumi("stack", "init", CONTEXT, folder=Path(folder))
 
 
 def _drop_dead_locks(progress: Progress) -> None:
@@ -107,12 +97,12 @@ def _existing(resource: dict[str, Any]) -> str:
     return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))) if done.returncode == 0 else ""
 
 
-def _pulumi(*arguments: str, folder: Path = CHECKOUT) -> None:
+def _pulumi(*arguments: str) -> None:
     command = [str(parts.PULUMI.folder / "pulumi"), *arguments, "--non-interactive"]
     env = environment().complete()
     env.pop("PULUMI_STACK", None)
     done = subprocess.run(
-        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()] or [

