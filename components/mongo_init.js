@@ -13,6 +13,7 @@ const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();
 const [rootUser, rootPassword] = [secret("root/username"), secret("root/password")].map(encodeURIComponent);
 
 const NOT_YET_INITIALIZED = 94;
+const USER_NOT_FOUND = 11;
 const WAIT_MS = 500;
 
 // One connection for each target: a new one for each try would fill the container's memory before the database is up.
@@ -23,10 +24,12 @@ function admin(target, options) {
   return connections.get(uri).getDB("admin");
 }
 
-// The server's reply, also where it refuses: mongosh throws then.
+// The server's reply, also where it refuses: mongosh throws then. It waits for what is assigned, not for what is
+// returned, and an error that comes after the return is not caught here.
 function run(db, command) {
   try {
-    return db.runCommand(command);
+    const reply = db.runCommand(command);
+    return reply;
   } catch (error) {
     if (error.code === undefined) throw error;
     return { ok: 0, code: error.code, codeName: error.codeName, errmsg: error.errmsg || error.message };
@@ -104,12 +107,17 @@ for (const host of wanted.filter((member) => !members.includes(member))) {
 }
 
 const user = secret("app/username");
-const password = secret("app/password");
-const roles = [{ role: "readWrite", db: database }];
 const app = set.getSiblingDB(database);
-const writeConcern = { w: "majority" };
-const exists = run(app, { usersInfo: user }).users.length > 0;
-const verb = exists ? "updateUser" : "createUser";
-const reply = run(app, { [verb]: user, pwd: password, roles, writeConcern });
-if (!reply.ok) refuse(`could not ${verb} ${user}: ${reply.errmsg}`);
-print(`${exists ? "kept" : "created"} user ${user}; ${replicaSet} is ready with ${wanted.length} member(s)`);
+const account = {
+  pwd: secret("app/password"),
+  roles: [{ role: "readWrite", db: database }],
+  writeConcern: { w: "majority" },
+};
+const outcome = until(`user ${user}`, () => {
+  const updated = run(app, { updateUser: user, ...account });
+  if (updated.ok) return "kept";
+  if (updated.code !== USER_NOT_FOUND) throw Object.assign(new Error(updated.errmsg), { codeName: updated.codeName });
+  const created = run(app, { createUser: user, ...account });
+  return created.ok ? "created" : null;
+});
+print(`${outcome} user ${user}; ${replicaSet} is ready with ${wanted.length} member(s)`);
