@@ -4,36 +4,47 @@ STACK ?= sandbox
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
+.SILENT:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-venv := .venv/bin/python
+python := .venv/bin/python
 ifeq ($(STACK),sandbox)
-enter = eval "$$($(venv) -m sandbox env)"
-cluster = $(venv) -m sandbox up
+cluster = $(python) -m sandbox up
+enter = variables=$$($(python) -m sandbox env); eval "$$variables"
 else
+cluster = command -v pulumi >/dev/null || { echo "error: pulumi is not on PATH, which stack $(STACK) needs" >&2; exit 1; }
 enter = export PULUMI_STACK=$(STACK)
-cluster = true
 endif
 
 .PHONY: up
-up: .venv/ready ## Bring up the stack, and with STACK=sandbox the cluster, from nothing or from wherever it is
+up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it, from nothing or from wherever they are
 	$(cluster)
 	$(enter)
 	pulumi up --yes --skip-preview --non-interactive
-	$(venv) -m tests.e2e.summary
+	echo
+	pulumi stack output access_hint
+	if [ "$(STACK)" = sandbox ]; then
+	  echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2; see it: $$(pulumi stack output url)"
+	  echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
+	  echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
+	  echo "  the lesson, live:      make demo"
+	  echo "  the end:               make down"
+	fi
 
 .PHONY: down
-down: .venv/ready ## Destroy the stack and stop the sandbox's node
+down: .venv/ready ## Destroy the stack, with its scores, and stop the sandbox's node
+	if [ "$(STACK)" = sandbox ] && ! $(python) -m sandbox status >/dev/null; then
+	  exec $(python) -m sandbox down
+	fi
 	$(enter)
-	[ "$(STACK)" != sandbox ] || $(venv) -m sandbox status >/dev/null || { echo "Nothing runs."; exit 0; }
 	pulumi destroy --yes --skip-preview --non-interactive
-	[ "$(STACK)" != sandbox ] || $(venv) -m sandbox down
+	if [ "$(STACK)" = sandbox ]; then $(python) -m sandbox down; fi
 
 .PHONY: demo
 demo: .venv/ready ## Play the lesson on the running stack, each command shown as the lesson has it
 	$(enter)
-	$(venv) -m tests.e2e.lesson
+	$(python) -m tests.e2e.lesson
 
 .PHONY: preview
 preview: .venv/ready ## Show what `make up` would change
@@ -42,28 +53,33 @@ preview: .venv/ready ## Show what `make up` would change
 	pulumi preview --diff --non-interactive
 
 .PHONY: test
-test: check ## Everything: the checks, then the real engine and the lesson on the real node, in a real browser
+test: check ## Everything: the checks, then the real engine, a real database and the lesson, in a real browser
 	$(MAKE) up
 	$(enter)
-	$(venv) -m tests.browser
-	$(venv) -m pytest tests/conformance tests/engine tests/e2e
+	command -v chromium >/dev/null || {
+	  echo "Installing Chromium, for the tests that play the game"
+	  DEBIAN_FRONTEND=noninteractive apt-get update --quiet >/dev/null
+	  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends chromium >/dev/null
+	}
+	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
+	$(python) -m pytest tests/sandbox tests/conformance tests/engine tests/e2e
 
 .PHONY: check
 check: .venv/ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute
-	$(venv) -m ruff check .
-	$(venv) -m ruff format --check .
-	$(venv) -m mypy
-	$(venv) -m pytest --quiet tests/unit
+	$(python) -m ruff check --quiet .
+	$(python) -m ruff format --quiet --check .
+	$(python) -m mypy
+	$(python) -m pytest --quiet tests/unit
 
 .PHONY: conformance
-conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases; PROVIDER=/path/to/pulumi-resource-kubernetes
+conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases: PROVIDER=/path/to/pulumi-resource-kubernetes
 	$(cluster)
 	$(enter)
-	CONFORMANCE_PROVIDER="$(PROVIDER)" $(venv) -m pytest tests/conformance
+	CONFORMANCE_PROVIDER="$(PROVIDER)" $(python) -m pytest tests/conformance
 
 .PHONY: env
 env: .venv/ready ## Print `export` lines for a shell on the sandbox: eval "$(make -s env)"
-	@$(venv) -m sandbox env
+	$(python) -m sandbox env
 
 .PHONY: lock
 lock: ## Write requirements*.txt anew from requirements*.in; needs `uv`
@@ -74,15 +90,22 @@ lock: ## Write requirements*.txt anew from requirements*.in; needs `uv`
 
 .PHONY: help
 help: ## List the commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
 # Whole or not at all: an interrupted installation is done again.
 .venv/ready: requirements-dev.txt
-	@python=$$(command -v python3.11 || command -v python3 || true)
-	[ -n "$$python" ] || { echo "error: python3 is not on PATH: the program needs Python 3.11" >&2; exit 1; }
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-	  echo "error: $$python is older than Python 3.11" >&2; exit 1; }
-	echo "Installing the Python packages of requirements-dev.txt into .venv"
-	"$$python" -m venv .venv || { echo "error: $$python cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	touch $@
+	interpreter=$$(command -v python3.11 || command -v python3) || {
+	  echo "error: python3 is not on PATH: the program needs Python 3.11 or newer" >&2
+	  exit 1
+	}
+	"$$interpreter" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+	  echo "error: $$interpreter is too old: the program needs Python 3.11 or newer" >&2
+	  exit 1
+	}
+	echo "Installing the Python packages of requirements-dev.txt into .venv" >&2
+	"$$interpreter" -m venv .venv >/dev/null || {
+	  echo "error: $$interpreter cannot make a virtual environment: apt-get install python3-venv" >&2
+	  exit 1
+	}
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	touch .venv/ready

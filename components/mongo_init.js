@@ -6,7 +6,13 @@
 
 const fs = require("fs");
 
-const wanted = process.env.MEMBERS.split(",");
+// A member's full name stands in its own /etc/hosts, so a member that starts knows at once which of the set it is. Any
+// shorter one it would have to look up, at a moment when DNS may not know the new pod yet: it would take itself for
+// removed, and a set of one for good.
+const search = fs.readFileSync("/etc/resolv.conf", "utf8").split(/\s+/);
+const domain = search.find((word) => word.startsWith(`${process.env.NAMESPACE}.svc.`));
+if (!domain) throw new Error("the pod's /etc/resolv.conf names no cluster domain: its dnsPolicy must be ClusterFirst");
+const wanted = process.env.MEMBERS.split(",").map((member) => `${member}.${domain}:${process.env.PORT}`);
 const replicaSet = process.env.REPLICA_SET;
 const database = process.env.DATABASE;
 const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();

@@ -6,8 +6,10 @@ cgroups, which `stop` removes. What should outlive it (etcd, images, volumes, ke
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -32,6 +34,7 @@ _NODE: Final = STATE / "node"
 _DATA: Final = _NODE / "data"
 _PID: Final = _NODE / "pid"
 _LOADED: Final = _DATA / "images.json"
+_VERSIONS: Final = _NODE / "versions"
 _BOOT_SECONDS: Final = 120.0
 
 
@@ -55,6 +58,9 @@ def start(progress: Progress) -> None:
     Raises:
         SandboxError: The address is taken, or something does not come up.
     """
+    if pid() is not None and _VERSIONS.read_text() != _versions():
+        progress.say("  the node that runs is of other versions: it is started anew")
+        stop()
     if pid() is None:
         _check_network()
         with progress.step("starting the node"):
@@ -62,7 +68,7 @@ def start(progress: Progress) -> None:
     with progress.step("waiting for the API server"):
         _until(lambda: _kubectl("get", "--raw", "/readyz") == "ok", "kube-apiserver")
     with progress.step("loading images"):
-        _until(lambda: _in_node("ctr", "version").returncode == 0, "containerd")
+        _until(lambda: in_node("ctr", "version").returncode == 0, "containerd")
         _load_images()
     with progress.step("waiting for the node to be ready"):
         _apply()
@@ -111,7 +117,7 @@ def services() -> dict[str, str]:
     names = sorted(each.name for each in (FILES / "rootfs/services").iterdir())
     if pid() is None:
         return {}
-    done = _in_node("sv", "status", *(f"/run/services/{name}" for name in names))
+    done = in_node("sv", "status", *(f"/run/services/{name}" for name in names))
     lines = done.stdout.splitlines()
     return dict(zip(names, (line.split(";")[0].replace("/run/services/", "") for line in lines), strict=False))
 
@@ -138,7 +144,7 @@ def shell_command() -> list[str]:
     Raises:
         SandboxError: No node runs.
     """
-    return [*_enter(), "/bin/bash", "--norc"]
+    return [*entering(), "/bin/bash", "--norc"]
 
 
 # --- Pieces ----------------------------------------------------------------------------------------------------------
@@ -147,8 +153,9 @@ def shell_command() -> list[str]:
 def _start() -> None:
     for folder in (_NODE / "mount", _DATA):
         folder.mkdir(parents=True, exist_ok=True)
-    # Nobody but root looks into keys and volumes.
-    _NODE.chmod(0o700)
+    # Nobody but root looks into keys, volumes and stacks.
+    for folder in (STATE, _NODE):
+        folder.chmod(0o700)
     env = {
         "CNI_PLUGINS": f"/opt/parts/{parts.CNI_PLUGINS.folder.name}",
         "DEBIAN": str(parts.DEBIAN.folder / "root"),
@@ -176,6 +183,7 @@ def _start() -> None:
         )
         first = int(children.read_text().split()[0])
         _PID.write_text(f"{first} {_started(first)}")
+        _VERSIONS.write_text(_versions())
         _ip("link", "add", LINK, "type", "veth", "peer", "name", "eth0", "netns", str(first))
         _ip("link", "set", LINK, "alias", str(STATE.parent))
         _ip("address", "add", _HOST_ADDRESS, "dev", LINK)
@@ -195,8 +203,16 @@ def _start() -> None:
     _write_kubeconfig(admin)
 
 
+def _versions() -> str:
+    """What a node is started from: its parts, and its files."""
+    digest = hashlib.sha256()
+    for file in sorted(each for each in (FILES / "rootfs").rglob("*") if each.is_file()):
+        digest.update(file.read_bytes())
+    return " ".join([parts.DEBIAN.folder.name, parts.CNI_PLUGINS.folder.name, _node_path(), digest.hexdigest()])
+
+
 def _services_began() -> bool:
-    return _in_node("sv", "check", "/run/services/etcd").returncode == 0
+    return in_node("sv", "check", "/run/services/etcd").returncode == 0
 
 
 def _write_kubeconfig(admin: Path) -> None:
@@ -225,7 +241,7 @@ def _load_images() -> None:
     for archive in wanted:
         if archive in loaded:
             continue
-        done = _in_node("ctr", "--namespace", "k8s.io", "images", "import", "--local", f"/opt/parts/{archive}")
+        done = in_node("ctr", "--namespace", "k8s.io", "images", "import", "--local", f"/opt/parts/{archive}")
         if done.returncode:
             raise SandboxError(f"cannot load the image {archive}: {(done.stderr or done.stdout).strip()[-300:]}")
     _LOADED.write_text(json.dumps(wanted))
@@ -234,7 +250,7 @@ def _load_images() -> None:
 def _ingress_answers() -> bool:
     """Whether the controller has written its first configuration, as it says inside the node."""
     asked = "exec 3<>/dev/tcp/127.0.0.1/10254; printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3; head -n 1 <&3"
-    return " 200 " in _in_node("bash", "-c", asked).stdout
+    return " 200 " in in_node("bash", "-c", asked).stdout
 
 
 def _check_network() -> None:
@@ -264,8 +280,10 @@ def _links() -> dict[str, dict[str, Any]]:
 
 
 def _ip(*arguments: str) -> str:
-    """Runs `ip` on this machine's network; the program is the node's, so that this machine needs none."""
-    command = ["chroot", str(parts.DEBIAN.folder / "root"), "/sbin/ip", *arguments]
+    """Runs `ip` on this machine's network; where this machine has none, the node's program does it."""
+    command = [shutil.which("ip") or "ip", *arguments]
+    if not Path(command[0]).is_file():
+        command = ["chroot", str(parts.DEBIAN.folder / "root"), "/sbin/ip", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SandboxError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
@@ -292,7 +310,12 @@ def _remove_cgroups() -> None:
                     time.sleep(0.05)
 
 
-def _enter() -> list[str]:
+def entering() -> list[str]:
+    """What to put before a command to run it on the node.
+
+    Raises:
+        SandboxError: No node runs.
+    """
     running = pid()
     if running is None:
         raise SandboxError("the node does not run: `python -m sandbox up` starts it")
@@ -300,8 +323,15 @@ def _enter() -> list[str]:
     return [*entered, "env", "--ignore-environment", f"PATH={_node_path()}", "TERM=xterm", "HOME=/root"]
 
 
-def _in_node(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*_enter(), *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def in_node(*command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command on the node.
+
+    Raises:
+        SandboxError: No node runs.
+    """
+    return subprocess.run(
+        [*entering(), *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
 
 
 def _node_path() -> str:

@@ -1,0 +1,116 @@
+"""The node itself: that it is confined, comes back from crashes and power cuts, and serves while nginx reloads."""
+
+import json
+import stat
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sandbox import node, parts
+from sandbox.places import CHECKOUT, STATE
+
+
+def test_every_service_runs() -> None:
+    done = _sandbox("status")
+    assert done.returncode == 0, done.stdout
+    running = node.services()
+    assert len(running) == 9
+    assert all(line.startswith("run: ") for line in running.values()), running
+
+
+def test_nothing_on_the_node_leads_out_of_the_machine() -> None:
+    routes = json.loads(_in_node("ip", "-json", "route"))
+    assert routes
+    assert not [route for route in routes if route["dst"] == "default"]
+
+
+def test_only_root_reads_what_is_secret() -> None:
+    for path in (STATE, STATE / "node", STATE / "kubeconfig"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("service", ["kube-scheduler", "ingress-controller"])
+def test_a_process_that_dies_is_started_again(service: str) -> None:
+    before = _process(service)
+    _in_node("kill", "-KILL", before)
+    _until(lambda: _process(service) not in ("", before), f"{service} runs again")
+
+
+def test_the_ingress_controller_serves_while_nginx_reloads() -> None:
+    # Compiled with the controller, from the same sources; some 10 s of requests on the node's loopback.
+    tests = f"/opt/parts/{parts.INGRESS.folder.name}/nginx.test"
+    done = subprocess.run(
+        [*node.entering(), "sh", "-c", f"cd /tmp && NGINX_BINARY=/usr/sbin/nginx exec {tests} -test.run Nginx"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    assert "PASS" in done.stdout
+    assert "no tests to run" not in done.stdout + done.stderr
+
+
+def test_a_score_and_the_default_class_outlive_a_power_cut() -> None:
+    outputs = json.loads(_output("pulumi", "stack", "output", "--json"))
+    url, name = outputs["url"], f"cut-{time.time_ns() % 10**9}"
+    lowest = _scores(url)[9]["score"] if len(_scores(url)) >= 10 else 0
+    fields = {"name": name, "cloud": "", "zone": "", "host": "", "score": lowest + 10, "level": 1}
+    body = urllib.parse.urlencode(fields).encode()
+    with urllib.request.urlopen(f"{url}highscores", body, timeout=15) as response:  # noqa: S310 - our own node
+        assert json.loads(response.read())["rs"] == "success"
+    done = _sandbox("restart")
+    assert done.returncode == 0, done.stderr
+    _until(lambda: name in [each["name"] for each in _scores(url)], "the score is listed again")
+    marks = _output("kubectl", "get", "storageclass", outputs["storage_class"])
+    assert "(default)" in marks
+
+
+# --- Pieces ----------------------------------------------------------------------------------------------------------
+
+
+def _scores(url: str) -> list[dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(f"{url}highscores/list", timeout=10) as response:  # noqa: S310
+            return list(json.loads(response.read()))
+    except OSError:
+        return []
+
+
+def _process(service: str) -> str:
+    status = _in_node("sv", "status", f"/run/services/{service}").split(";")[0]
+    return status.partition("(pid ")[2].partition(")")[0] if status.startswith("run:") else ""
+
+
+def _until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def _sandbox(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sandbox", command],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def _in_node(*command: str) -> str:
+    done = node.in_node(*command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True).stdout
