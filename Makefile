@@ -21,7 +21,7 @@ endif
 up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it, from nothing or from wherever they are
 	$(cluster)
 	$(enter)
-	pulumi up --yes --skip-preview --non-interactive
+	pulumi up --yes --skip-preview
 	echo
 	pulumi stack output access_hint
 	if [ "$(STACK)" = sandbox ]; then
@@ -38,7 +38,7 @@ down: .venv/ready ## Destroy the stack, with its scores, and stop the sandbox's 
 	  exec $(python) -m sandbox down
 	fi
 	$(enter)
-	pulumi destroy --yes --skip-preview --non-interactive
+	pulumi destroy --yes --skip-preview
 	if [ "$(STACK)" = sandbox ]; then $(python) -m sandbox down; fi
 
 .PHONY: demo
@@ -50,7 +50,7 @@ demo: .venv/ready ## Play the lesson on the running stack, each command shown as
 preview: .venv/ready ## Show what `make up` would change
 	$(cluster)
 	$(enter)
-	pulumi preview --diff --non-interactive
+	pulumi preview --diff
 
 .PHONY: test
 test: check ## Everything: the checks, then the real engine, a real database and the lesson, in a real browser

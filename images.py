@@ -68,8 +68,8 @@ _UNUSABLE_PACMAN = {
 def check_mongo(image: Image) -> None:
     """Checks a MongoDB image against the lines that are maintained.
 
-    An image of another repository (a mirror, say) is held to the lines of `mongo` by its tag; one that has a digest
-    and no tag cannot be checked and is taken as it is.
+    An image of another repository (a mirror, say) is held to the lines of `mongo` by its tag; one whose digest pins
+    it and whose tag does not say the patch is taken as it is.
 
     Raises:
         ValueError: The line or the patch is not one that should be run.
@@ -79,6 +79,8 @@ def check_mongo(image: Image) -> None:
     floors = MONGO_FLOORS.get(image.repository, MONGO_FLOORS["mongo"])
     major, minor, *_ = (*image.version, 0)
     floor = floors.get((major, minor))
+    if floor and image.digest and len(image.version) < len(floor):
+        return  # the digest says which patch it is, and nobody can read that from it
     lines = ", ".join(f"{'.'.join(map(str, line))} from {'.'.join(map(str, patch))}" for line, patch in floors.items())
     if floor is None or image.version < floor:
         raise ValueError(f"not a MongoDB that should be run; allowed: {lines}")

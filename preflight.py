@@ -19,7 +19,8 @@ def check(config: Settings, classes: Classes | None) -> tuple[str, ...]:
 
     problems = []
 
-    def need(key: str, name: str, kind: str, known: Container[str], mend: str) -> None:
+    def need(key: str, name: str, kind: str, known: Container[str]) -> None:
+        mend = config.target.class_mends.get(name, "")
         if name and name not in known:
             problems.append(
                 f'{PROJECT}:{key} is "{name}": no such {kind} in context {config.context};'
@@ -27,11 +28,10 @@ def check(config: Settings, classes: Classes | None) -> tuple[str, ...]:
                 + (f"; {mend.format(context=config.context)}" if mend else "")
             )
 
-    storage_mend, ingress_mend = config.target.storage_class_mend, config.target.ingress_class_mend
-    need("defaultStorageClass", config.default_storage_class, "StorageClass", classes.storage, storage_mend)
+    need("defaultStorageClass", config.default_storage_class, "StorageClass", classes.storage)
     if config.mongo_storage_class != config.default_storage_class:
-        need("mongoStorageClass", config.mongo_storage_class, "StorageClass", classes.storage, storage_mend)
-    need("ingressClass", config.ingress_class, "IngressClass", classes.ingress, ingress_mend)
+        need("mongoStorageClass", config.mongo_storage_class, "StorageClass", classes.storage)
+    need("ingressClass", config.ingress_class, "IngressClass", classes.ingress)
     if problems:
         raise pulumi.RunError("\n".join(problems))
     return tuple(name for name in config.demote_storage_classes if name in classes.storage)

@@ -1,6 +1,7 @@
 """What really differs between kinds of clusters, in one table; nothing else in the program asks which one it is on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +16,8 @@ class Target:
     """Class of the volumes where neither `mongoStorageClass` nor a default class is set; "" asks the person for one."""
     node_address_is_local: bool
     """The Ingress has the address of a node on the person's own machine: reaching it depends on the driver."""
-    storage_class_mend: str = ""
-    """How to get the StorageClass if it is missing, with {context} for the stack's context."""
-    ingress_class_mend: str = ""
-    """How to get the IngressClass if it is missing, likewise."""
+    class_mends: Mapping[str, str] = field(default_factory=dict)
+    """A class that may be missing, to how one gets it, with {context} for the stack's context."""
 
 
 TARGETS = {
@@ -32,8 +31,10 @@ TARGETS = {
             default_storage_class="csi-hostpath-sc",
             storage_class="standard",
             node_address_is_local=True,
-            storage_class_mend="`minikube -p {context} addons enable csi-hostpath-driver` brings csi-hostpath-sc",
-            ingress_class_mend="`minikube -p {context} addons enable ingress` brings nginx",
+            class_mends={
+                "csi-hostpath-sc": "`minikube -p {context} addons enable csi-hostpath-driver` brings it",
+                "nginx": "`minikube -p {context} addons enable ingress` brings it",
+            },
         ),
         Target(name="generic", default_storage_class="", storage_class="", node_address_is_local=False),
     )

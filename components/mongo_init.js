@@ -12,7 +12,7 @@ const fs = require("fs");
 const search = fs.readFileSync("/etc/resolv.conf", "utf8").split(/\s+/);
 const domain = search.find((word) => word.startsWith(`${process.env.NAMESPACE}.svc.`));
 if (!domain) throw new Error("the pod's /etc/resolv.conf names no cluster domain: its dnsPolicy must be ClusterFirst");
-const wanted = process.env.MEMBERS.split(",").map((member) => `${member}.${domain}:${process.env.PORT}`);
+const wanted = process.env.MEMBERS.split(",").map((member) => member.replace(":", `.${domain}:`));
 const replicaSet = process.env.REPLICA_SET;
 const database = process.env.DATABASE;
 const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();

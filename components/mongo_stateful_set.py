@@ -298,9 +298,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
                                 image=args.image,
                                 command=["mongosh", "--quiet", "--norc", "--nodb", "/script/init.js"],
                                 env=[
-                                    EnvVarArgs(name="MEMBERS", value=",".join(self.hosts)),
+                                    EnvVarArgs(name="MEMBERS", value=",".join(f"{host}:{PORT}" for host in self.hosts)),
                                     EnvVarArgs(name="NAMESPACE", value=args.namespace),
-                                    EnvVarArgs(name="PORT", value=str(PORT)),
                                     EnvVarArgs(name="REPLICA_SET", value=REPLICA_SET),
                                     EnvVarArgs(name="DATABASE", value=args.database),
                                     EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 - an emptyDir of the pod

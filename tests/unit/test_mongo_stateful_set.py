@@ -212,10 +212,11 @@ class TestInitJob:
         assert init["command"][-1] == "/script/init.js"
         assert files(pod("Job"), init)["/script"]["configMap"] == {"name": "mongo-init"}
 
-    def test_it_is_told_all_members_by_names_that_need_no_cluster_domain(self) -> None:
+    def test_it_is_told_all_members_and_the_namespace_whose_domain_completes_them(self) -> None:
         (init,) = pod("Job", 3)["containers"]
         members = environment(init)["MEMBERS"].split(",")
-        assert members == [f"mongo-{ordinal}.mongo.arcade.svc:27017" for ordinal in range(3)]
+        assert members == [f"mongo-{ordinal}.mongo:27017" for ordinal in range(3)]
+        assert environment(init)["NAMESPACE"] == "arcade"
 
     def test_it_knows_the_set_and_the_database(self) -> None:
         (init,) = pod("Job")["containers"]

@@ -42,7 +42,7 @@ def test_a_missing_default_class_is_named_once_with_the_way_to_list_them_and_the
     assert problems(known) == [
         'pacman:defaultStorageClass is "csi-hostpath-sc": no such StorageClass in context minikube;'
         " `kubectl --context minikube get storageclass` lists those that exist;"
-        " `minikube -p minikube addons enable csi-hostpath-driver` brings csi-hostpath-sc"
+        " `minikube -p minikube addons enable csi-hostpath-driver` brings it"
     ]
 
 
@@ -56,7 +56,7 @@ def test_a_missing_ingress_class() -> None:
     assert line == (
         'pacman:ingressClass is "nginx": no such IngressClass in context minikube;'
         " `kubectl --context minikube get ingressclass` lists those that exist;"
-        " `minikube -p minikube addons enable ingress` brings nginx"
+        " `minikube -p minikube addons enable ingress` brings it"
     )
 
 
