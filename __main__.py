@@ -35,14 +35,16 @@ def main() -> None:
     provider = k8s.Provider("kubernetes", kubeconfig="", context=config.context)
     on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
 
+    restricted = RestrictedNamespace(config.namespace, opts=on_cluster)
+    namespace = restricted.namespace
     if config.default_storage_class:
         DefaultStorageClass(
             "default-storage-class",
             DefaultStorageClassArgs(promote=config.default_storage_class, demote=demote, context=config.context),
-            opts=on_cluster,
+            # A namespace that somebody else has ends the `up`: before the cluster's default is touched, then.
+            opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[restricted])),
         )
 
-    namespace = RestrictedNamespace(config.namespace, opts=on_cluster).namespace
     mongo = MongoStatefulSet(
         "mongo",
         MongoStatefulSetArgs(
@@ -109,4 +111,9 @@ def main() -> None:
     pulumi.export("readme", Path(__file__).with_name("Pulumi.README.md").read_text())
 
 
-main()
+try:
+    main()
+except pulumi.RunError as problem:
+    # The engine would add "an unhandled error occurred". This code tells it that the person knows already.
+    pulumi.log.error(str(problem))
+    raise SystemExit(32) from None

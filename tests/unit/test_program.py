@@ -62,6 +62,10 @@ def test_a_bad_config_ends_it_before_anything_is_declared(monkeypatch: pytest.Mo
         return register(monitor, request)
 
     monkeypatch.setattr(recorder._Monitor, "RegisterResource", watch)
-    with pytest.raises(pulumi.RunError, match="did you mean mongoMembers"):
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "error", said.append)
+    with pytest.raises(SystemExit) as ended:
         record_program(DEV | {"pacman:mongoMember": "3"})
+    assert ended.value.code == 32, "the code that tells the engine that the person knows already"
+    assert said == ["pacman:mongoMember is not a config key; did you mean mongoMembers?"]
     assert set(declared) == {"pulumi:pulumi:Stack"}
