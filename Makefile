@@ -23,9 +23,10 @@ up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it, from n
 	$(enter)
 	pulumi up --yes --skip-preview
 	echo
-	pulumi stack output access_hint
-	if [ "$(STACK)" = sandbox ]; then
-	  echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2; see it: $$(pulumi stack output url)"
+	if [ "$(STACK)" != sandbox ]; then
+	  pulumi stack output access_hint
+	else
+	  echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2. Open $$(pulumi stack output url)"
 	  echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
 	  echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
 	  echo "  the lesson, live:      make demo"
@@ -78,7 +79,7 @@ conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases: PR
 	CONFORMANCE_PROVIDER="$(PROVIDER)" $(python) -m pytest tests/conformance
 
 .PHONY: env
-env: .venv/ready ## Print `export` lines for a shell on the sandbox: eval "$(make -s env)"
+env: .venv/ready ## For a shell in which pulumi and kubectl work on the sandbox: eval "$(make -s env)"
 	$(python) -m sandbox env
 
 .PHONY: lock
