@@ -1,0 +1,1 @@
+"""The program itself, on the real engine and the real node, in stacks and namespaces of its own."""

@@ -1,0 +1,240 @@
+"""Configs that cannot work, each through a real `pulumi up`: one line says why, and nothing has happened.
+
+tests/unit/test_settings.py has many more, but only what the settings say to them. Here it is what the person sees, after
+the engine has had its own look at the types, and what the cluster and the state have afterwards.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+import yaml
+
+from tests.engine.conftest import Program, storage_class
+from tests.harness.engine import Result
+
+# What the engine adds where a program ends with an error, and says of a stack of which a part failed.
+_ADDED = re.compile(r"an unhandled error occurred: .*|update failed|preview failed")
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A config that is refused."""
+
+    change: dict[str, object]
+    says: tuple[str, ...]
+    """What the one line must hold: the key, the value, what is allowed."""
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        shown = ",".join(f"{key}={json.dumps(value)}" for key, value in self.change.items())
+        object.__setattr__(self, "id", shown[:60])
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What an `up` did that was refused."""
+
+    result: Result
+    before: object
+    after: object
+    types: list[str]
+    """The types of the resources that the state has."""
+
+
+def wrong(key: str, value: object, allowed: str, **more: object) -> Case:
+    """A value that the program refuses in its own words; the engine hands every value over as text."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return Case({key: value, **more}, (f"pacman:{key} is {json.dumps(text)}: ", allowed))
+
+
+def mistyped(key: str, value: object, kind: str) -> Case:
+    """A value that the engine refuses, by the type in Pulumi.yaml; it does not say the value."""
+    return Case({key: value}, (f"configuration key '{key}' must be of type '{kind}'",))
+
+
+CASES = [
+    mistyped("mongoMembers", "three", "integer"),
+    mistyped("mongoMembers", 1.5, "integer"),
+    mistyped("pacmanReplicas", "", "integer"),
+    mistyped("pacmanLocation", "perhaps", "boolean"),
+    mistyped("demoteStorageClasses", "standard", "array<string>"),
+    mistyped("demoteStorageClasses", {"standard": True}, "array<string>"),
+    Case({"pacmanReplica": 3}, ("pacman:pacmanReplica is not a config key; did you mean pacmanReplicas?",)),
+    Case({"password": "x"}, ("pacman:password is not a config key; the keys are target, context, ",)),
+    wrong("target", "openshift", "must be one of minikube, generic"),
+    wrong("target", "", "must be one of minikube, generic"),
+    wrong("context", "", "must name a context; `kubectl config get-contexts` lists yours"),
+    wrong("namespace", "default", "must be a namespace of its own"),
+    wrong("namespace", "kube-system", "must be a namespace of its own"),
+    wrong("namespace", "Pac_Man", "must be a DNS label"),
+    wrong("namespace", "n" * 64, "63 characters at most"),
+    wrong("defaultStorageClass", "Fast SSD", "must be a Kubernetes name"),
+    wrong("demoteStorageClasses", ["Standard"], "must be a Kubernetes name"),
+    Case(
+        {"defaultStorageClass": "standard", "demoteStorageClasses": ["standard"]},
+        ('pacman:demoteStorageClasses is "standard": must not hold the class that defaultStorageClass makes',),
+    ),
+    wrong("mongoStorageClass", "", "must name a StorageClass on target generic", target="generic"),
+    wrong("mongoMembers", 0, "must be 1, 3 or 5"),
+    wrong("mongoMembers", -1, "must be 1, 3 or 5"),
+    wrong("mongoMembers", 2, "must be 1, 3 or 5"),
+    wrong("pacmanReplicas", 0, "must be a number from 1 to 100"),
+    wrong("pacmanReplicas", 101, "must be a number from 1 to 100"),
+    wrong("mongoVolumeSize", "big", "must be a Kubernetes quantity such as 2Gi"),
+    wrong("mongoVolumeSize", "512Mi", "must be 1Gi or more"),
+    wrong("mongoImage", "", "expected name:version or name@sha256:<64 hex digits>"),
+    wrong("mongoImage", "mongo:latest", "`latest` moves; name a full version such as :8.0.32, or a digest"),
+    wrong("mongoImage", "mongo:4.4.29", "allowed: 7.0 from 7.0.43, 8.0 from 8.0.32"),
+    wrong("pacmanImage", "saintdle/pacman", "not pinned; name a full version"),
+    wrong("pacmanImage", f"font/pacman@{DIGEST}", "use saintdle/pacman"),
+    wrong("ingressHost", "http://pacman.example/", "must be a bare host name: no scheme, no port, no path"),
+    wrong("ingressHost", "pac_man.example", "must be a host name in lower case, such as pacman.example"),
+    wrong("ingressHost", "192.168.49.2", "leave it empty and the Ingress answers on its bare address"),
+    wrong("ingressClass", "", "must be a Kubernetes name"),
+]
+
+# What only the cluster knows. The message has the command that lists what there is.
+MISSING = [
+    Case(
+        {"defaultStorageClass": "gold"},
+        (
+            'pacman:defaultStorageClass is "gold": no such StorageClass in context sandbox',
+            "`kubectl --context sandbox get storageclass` lists those that exist",
+        ),
+    ),
+    Case({"mongoStorageClass": "gold"}, ('pacman:mongoStorageClass is "gold": no such StorageClass', "lists those")),
+    Case(
+        {"ingressClass": "traefik"},
+        (
+            'pacman:ingressClass is "traefik": no such IngressClass in context sandbox',
+            "`kubectl --context sandbox get ingressclass` lists those that exist",
+        ),
+    ),
+]
+
+
+def look(program: Program) -> dict[str, object]:
+    """What of the cluster this stack could have changed: its namespace, its cluster-wide objects, the default marks."""
+    kinds = "namespaces,clusterroles,clusterrolebindings,storageclasses"
+    found = json.loads(program.kubectl("get", kinds, "--output", "json"))["items"]
+    ours = {
+        f"{each['kind']}/{each['metadata']['name']}": each["metadata"]
+        for each in found
+        if each["metadata"]["name"].partition(":")[0] == program.namespace
+    }
+    marks = {
+        each["metadata"]["name"]: each["metadata"].get("annotations")
+        for each in found
+        # Classes of other names come and go with other tests.
+        if each["kind"] == "StorageClass" and each["metadata"]["name"] in ("standard", "csi-hostpath-sc")
+    }
+    return {"ours": ours, "marks": marks}
+
+
+def one_line(result: Result) -> str:
+    """What a failed command says: one line of it is the cause, and nobody sees how the program is made inside."""
+    assert result.exit_code not in (0, None)
+    assert "Traceback" not in result.printed, result.printed
+    assert not re.search(r'File ".*", line', result.printed), result.printed
+    lines = [line.strip() for line in result.errors().splitlines() if line.strip()]
+    causes = [line for line in lines if not _ADDED.fullmatch(line)]
+    assert len(causes) == 1, result.printed
+    return causes[0]
+
+
+@pytest.fixture(scope="module")
+def refusals() -> Mapping[str, Refusal]:
+    """What each case did. Each has an `up` of its own, of which one leaves half of the machine idle: two at a time."""
+    done: dict[str, Refusal] = {}
+    left = SimpleQueue[Case]()
+    for case in [*CASES, *MISSING]:
+        left.put(case)
+
+    def work() -> None:
+        with Program() as stack:
+            before = look(stack)
+            while not left.empty():
+                case = left.get()
+                stack.use(**case.change)
+                result = stack.up()
+                types = [each["type"] for each in stack.state()["deployment"].get("resources") or []]
+                done[case.id] = Refusal(result, before, look(stack), types)
+
+    with ThreadPoolExecutor(max_workers=2) as workers:
+        for worker in [workers.submit(work) for _ in range(2)]:
+            worker.result()
+    return done
+
+
+@pytest.mark.parametrize("case", [*CASES, *MISSING], ids=lambda case: case.id)
+def test_up_says_what_is_wrong_and_does_nothing(refusals: Mapping[str, Refusal], case: Case) -> None:
+    refusal = refusals[case.id]
+    said = one_line(refusal.result)
+    for part in case.says:
+        assert part in said
+    assert refusal.after == refusal.before
+    assert refusal.types in ([], ["pulumi:pulumi:Stack"])
+
+
+def test_a_preview_says_the_same_and_all_that_is_wrong_at_once() -> None:
+    with Program() as stack:
+        stack.use(mongoMembers=2, pacmanReplicas=0, ingressHost="-")
+        failed = stack.preview()
+        assert failed.exit_code != 0
+        for key in ("mongoMembers", "pacmanReplicas", "ingressHost"):
+            assert len(re.findall(rf"^pacman:{key} is .*: must be ", failed.errors(), re.MULTILINE)) == 1
+
+
+# What follows only shows when the first object is to be made. The state may have components and passwords then, which
+# stand for nothing yet.
+
+
+def made(program: Program) -> list[str]:
+    """The objects of the cluster that the state has."""
+    return [name for name, each in program.resources().items() if each["type"].startswith("kubernetes:")]
+
+
+def test_a_context_that_does_not_exist() -> None:
+    with Program() as stack:
+        before = look(stack)
+        stack.use(context="nowhere")
+        said = one_line(stack.up())
+        assert 'context "nowhere" does not exist' in said
+        assert "which has: " in said
+        assert "`kubectl config get-contexts`" in said
+        assert (look(stack), made(stack)) == (before, [])
+
+
+@pytest.mark.parametrize("marks", ["none", "standard"])
+def test_a_cluster_that_cannot_be_reached(tmp_path: Path, marks: str) -> None:
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    for cluster in config["clusters"]:
+        cluster["cluster"]["server"] = "https://127.0.0.1:9"  # discard: nobody listens there
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    with Program() as stack:
+        before = look(stack)
+        stack.env["KUBECONFIG"] = str(tmp_path / "kubeconfig")
+        stack.use(defaultStorageClass=marks, demoteStorageClasses=[])
+        said = one_line(stack.up())
+        assert "https://127.0.0.1:9 cannot be reached" in said
+        assert "start it, or choose another context" in said
+        assert (look(stack), made(stack)) == (before, [])
+
+
+def test_a_namespace_that_somebody_else_has() -> None:
+    """Nothing of the cluster is changed then, not even the default StorageClass, which has nothing to do with it."""
+    with Program() as stack, storage_class(stack.kubectl, stack.namespace):
+        stack.kubectl("create", "namespace", stack.namespace)
+        before = look(stack)
+        stack.use(defaultStorageClass=stack.namespace, demoteStorageClasses=[])
+        said = one_line(stack.up())
+        assert f'namespaces "{stack.namespace}" already exists' in said
+        assert (look(stack), made(stack)) == (before, [])
