@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ _THREADS = 256
 
 
 def serve(register: Callable[[grpc.Server], None], stop: Callable[[], None] = lambda: None) -> None:
-    """Serves until the engine is done with the plugin, which it says by SIGINT.
+    """Serves until the engine is done with the plugin, which it says by SIGINT, or until the engine is dead.
 
     Args:
         register: Adds the plugin's service to the server.
@@ -44,10 +45,14 @@ def serve(register: Callable[[grpc.Server], None], stop: Callable[[], None] = la
         signal.signal(number, lambda *_: None)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    wake.recv(1)
+    # An engine that was killed says nothing, but nobody reads what this writes any more: that is an error of the pipe,
+    # which is reported without being asked for.
+    ended = select.poll()
+    ended.register(wake, select.POLLIN)
+    ended.register(sys.stdout, 0)
+    ended.poll()
     stop()
     server.stop(grace=0.2).wait(0.5)
-    sys.stdout.flush()
     os._exit(0)  # threads that wait for a cluster must not keep the engine waiting for them
 
 

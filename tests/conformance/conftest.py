@@ -4,6 +4,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ import pytest
 from sandbox.plugins.serving import sdk_version
 from tests.harness.engine import Engine
 
+# The engine's mark of a secret in a state.
+_SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 _PRELUDE = """
 import json
 import pulumi
@@ -37,6 +40,11 @@ workload = lambda name, spec=sleep, replicas=1: {{
     "template": {{"metadata": {{"labels": labels(name)}}, "spec": spec}},
 }}
 """
+
+
+def is_secret(value: object) -> bool:
+    """Whether a value of a state is secret, and so encrypted."""
+    return isinstance(value, dict) and value.get(_SIGNATURE) == _SECRET
 
 
 class Kubectl:
@@ -73,8 +81,13 @@ class Kubectl:
         return found
 
     def apply(self, obj: Mapping[str, Any], manager: str, *, force: bool = False) -> None:
-        """Applies an object on the server's side as some other manager."""
-        options = ["--server-side", f"--field-manager={manager}", *(["--force-conflicts"] if force else [])]
+        """Applies an object or a List of them, whole or in part, on the server's side as some other manager."""
+        options = [
+            "--server-side",
+            "--validate=false",
+            f"--field-manager={manager}",
+            *(["--force-conflicts"] if force else []),
+        ]
         self("apply", *options, "--filename", "-", stdin=json.dumps(obj))
 
 
@@ -119,10 +132,12 @@ def node(kubectl: Kubectl) -> None:
 @pytest.fixture(scope="session")
 def plugin_home(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The PULUMI_HOME with the provider under test: CONFORMANCE_PROVIDER, or the one of the environment."""
-    binary = os.environ.get("CONFORMANCE_PROVIDER")
+    binary, home = os.environ.get("CONFORMANCE_PROVIDER"), os.environ["PULUMI_HOME"]
     if not binary:
-        return os.environ["PULUMI_HOME"]
+        return home
     folder = tmp_path_factory.mktemp("home")
+    # The engine wants a plugin for every SDK package of the virtual environment, whatever the program imports.
+    shutil.copytree(Path(home, "plugins"), folder / "plugins", ignore=shutil.ignore_patterns("resource-kubernetes-*"))
     archive = folder / "provider.tgz"
     with tarfile.open(archive, "w:gz") as packed:
         entry = tarfile.TarInfo("pulumi-resource-kubernetes")

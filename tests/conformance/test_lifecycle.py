@@ -1,4 +1,4 @@
-"""Kind by kind: create, no change, update in place, replace, refresh, delete.
+"""Kind by kind: preview, create, no change, AlreadyExists, patch, conflict, drift, update, replace, delete.
 
 All kinds go through it together in one stack, because most of the time goes into starting the engine. The workloads
 have no pods and nothing is waited for: that is what test_await.py is about.
@@ -6,14 +6,14 @@ have no pods and nothing is waited for: that is what test_await.py is about.
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from tests.conformance.conftest import Kubectl, Stack
-from tests.harness.engine import Result
+from tests.harness.engine import Engine, Result
 
 Object = dict[str, Any]
 Path = str
@@ -63,11 +63,15 @@ class Kind:
         }
         return domain.get(group, f"{group}/") + version
 
+    def identity(self, namespace: str, **metadata: Object) -> Object:
+        """As much as says which object it is, with further metadata; one outside a namespace is named after it."""
+        name = {"name": "conformance", "namespace": namespace} if self.namespaced else {"name": f"{namespace}-object"}
+        return {"apiVersion": self.api_version, "kind": self.name, "metadata": {**name, **metadata}}
+
     def object(self, namespace: str, *changes: Mapping[Path, Any]) -> Object:
-        """The arguments for the SDK."""
-        metadata: Object = {"name": object_name(namespace, self), "annotations": dict(self.annotations)}
-        if self.namespaced:
-            metadata["namespace"] = namespace
+        """The arguments for the SDK, with changes to them."""
+        annotations = {"annotations": dict(self.annotations)}
+        metadata = {**self.identity(namespace)["metadata"], "labels": {"mark": "ours"}, **annotations}
         made: Object = {"metadata": metadata, **copy.deepcopy(self.body)}
         for change in changes:
             for path, value in change.items():
@@ -75,7 +79,7 @@ class Kind:
         return made
 
 
-_LABEL = {"metadata.labels": {"changed": "yes"}}
+_LABEL = {"metadata.labels.changed": "yes"}
 
 KINDS = [
     Kind("core.v1", "Namespace", {}, _LABEL, namespaced=False),
@@ -249,11 +253,10 @@ for each in json.loads(Path("objects.json").read_text()):
     snake = {"automountServiceAccountToken": "automount_service_account_token", "roleRef": "role_ref",
              "allowVolumeExpansion": "allow_volume_expansion", "volumeBindingMode": "volume_binding_mode"}
     body = {snake.get(key, key): value for key, value in each["body"].items()}
-    getattr(module, each["kind"])(each["kind"], opts=on, **body)
+    getattr(module, each["class"])(each["kind"], opts=on, **body)
 """
 
 
-@dataclass(frozen=True)
 class Life:
     """What the commands did, and what the cluster had after each."""
 
@@ -265,6 +268,15 @@ class Life:
     same: Result
     refresh: Result
     same_after_refresh: Result
+    taken: Result
+    patch: Result
+    patched: Mapping[str, Object | None]
+    unpatch: Result
+    unpatched: Mapping[str, Object | None]
+    conflict: Result
+    contested: Mapping[str, Object | None]
+    heal: Result
+    healed: Mapping[str, Object | None]
     update_preview: Result
     update: Result
     updated: Mapping[str, Object | None]
@@ -277,60 +289,84 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(stack: Stack, kubectl: Kubectl) -> Iterator[Life]:
-    def declare(first: str = "", last: str = "", only: Sequence[str] | None = None) -> None:
-        """Writes all objects with two changes at most, the last one only in some kinds."""
-        objects = []
-        for kind in KINDS:
-            changes = [first, last if only is None or kind.name in only else ""]
-            body = kind.object(kubectl.namespace, *[getattr(kind, change) for change in changes if change])
-            objects.append({"module": kind.module, "kind": kind.name, "body": body})
-        (engine.folder / "objects.json").write_text(json.dumps(objects))
-
-    def look() -> dict[str, Object | None]:
-        wanted = [
+    def declare(engine: Engine, *changes: Callable[[Kind], Mapping[Path, Any]]) -> None:
+        """Writes all objects, with changes to each."""
+        described = [
             {
-                "apiVersion": kind.api_version,
+                "module": kind.module,
                 "kind": kind.name,
-                "metadata": {"name": object_name(kubectl.namespace, kind)}
-                | ({"namespace": kubectl.namespace} if kind.namespaced else {}),
+                "class": kind.name,
+                "body": kind.object(kubectl.namespace, *[change(kind) for change in changes]),
             }
             for kind in KINDS
         ]
-        found = {each["kind"]: each for each in kubectl.get_all(wanted)}
+        (engine.folder / "objects.json").write_text(json.dumps(described))
+
+    def declare_patches(engine: Engine) -> None:
+        """Writes a patch of each object, which adds a label."""
+        described = [
+            {
+                "module": kind.module,
+                "kind": kind.name,
+                "class": f"{kind.name}Patch",
+                "body": {
+                    "metadata": kind.identity(
+                        kubectl.namespace, labels={"patch": "applied"}, annotations=dict(kind.annotations)
+                    )["metadata"]
+                },
+            }
+            for kind in KINDS
+        ]
+        (engine.folder / "objects.json").write_text(json.dumps(described))
+
+    def marked(mark: str) -> Object:
+        """All objects with another value in the label that the stack sets, for kubectl."""
+        items = [kind.identity(kubectl.namespace, labels={"mark": mark}) for kind in KINDS]
+        return {"apiVersion": "v1", "kind": "List", "items": items}
+
+    def look() -> dict[str, Object | None]:
+        found = {each["kind"]: each for each in kubectl.get_all([k.identity(kubectl.namespace) for k in KINDS])}
         return {kind.name: found.get(kind.name) for kind in KINDS}
 
-    with stack(_PROGRAM) as engine:
-        declare()
-        preview, after_preview = engine.preview().ok(), look()
-        create, created = engine.up().ok(), look()
-        state = engine.resources()
-        same, refresh = engine.up().ok(), engine.refresh().ok()
-        same_after_refresh = engine.preview("--expect-no-changes")
-        declare("update")
-        update_preview, update, updated = engine.preview().ok(), engine.up().ok(), look()
-        declare("update", "replace")
-        replace_preview = engine.preview().ok()
-        declare("update", "replace", only=[kind.name for kind in KINDS if kind.delete_is_awaited])
-        replace, replaced = engine.up().ok(), look()
-        delete, deleted = engine.destroy().ok(), look()
-        yield Life(
-            preview,
-            after_preview,
-            create,
-            created,
-            state,
-            same,
-            refresh,
-            same_after_refresh,
-            update_preview,
-            update,
-            updated,
-            replace_preview,
-            replace,
-            replaced,
-            delete,
-            deleted,
-        )
+    def update(kind: Kind) -> Mapping[Path, Any]:
+        return kind.update
+
+    def replace(kind: Kind) -> Mapping[Path, Any]:
+        return kind.replace
+
+    def replace_where_awaited(kind: Kind) -> Mapping[Path, Any]:
+        return kind.replace if kind.delete_is_awaited else {}
+
+    with stack(_PROGRAM) as engine, stack(_PROGRAM) as other:
+        life = Life()
+        declare(engine)
+        life.preview, life.after_preview = engine.preview().ok(), look()
+        life.create, life.created = engine.up().ok(), look()
+        life.state = engine.resources()
+        life.same, life.refresh = engine.up().ok(), engine.refresh().ok()
+        life.same_after_refresh = engine.preview("--expect-no-changes")
+
+        declare(other)
+        life.taken = other.up("--continue-on-error")
+        declare_patches(other)
+        life.patch, life.patched = other.up().ok(), look()
+        life.unpatch, life.unpatched = other.destroy().ok(), look()
+
+        kubectl.apply(marked("theirs"), "somebody", force=True)
+        declare(engine, lambda _: {"metadata.labels.mark": "ours-still"})
+        life.conflict, life.contested = engine.up("--continue-on-error"), look()
+        kubectl("label", "--overwrite", "--filename", "-", "mark=kubectls", stdin=json.dumps(marked("")))
+        declare(engine)
+        life.heal, life.healed = engine.up("--refresh").ok(), look()
+
+        declare(engine, update)
+        life.update_preview, life.update, life.updated = engine.preview().ok(), engine.up().ok(), look()
+        declare(engine, update, replace)
+        life.replace_preview = engine.preview().ok()
+        declare(engine, update, replace_where_awaited)
+        life.replace, life.replaced = engine.up().ok(), look()
+        life.delete, life.deleted = engine.destroy().ok(), look()
+        yield life
 
 
 @each_kind
@@ -355,7 +391,7 @@ def test_the_state_has_the_live_object(life: Life, kind: Kind, kubectl: Kubectl)
     assert live is not None
     assert state["outputs"]["metadata"]["uid"] == live["metadata"]["uid"]
     assert (state["outputs"]["apiVersion"], state["outputs"]["kind"]) == (live["apiVersion"], live["kind"])
-    name = object_name(kubectl.namespace, kind)
+    name = kind.identity(kubectl.namespace)["metadata"]["name"]
     assert state["id"] == (f"{kubectl.namespace}/{name}" if kind.namespaced else name)
 
 
@@ -380,6 +416,51 @@ def test_nothing_changes_without_a_change(life: Life, kind: Kind) -> None:
 @each_kind
 def test_a_refresh_finds_no_drift_where_there_is_none(life: Life, kind: Kind) -> None:
     assert life.same_after_refresh.op(kind.name) == "same"
+
+
+@each_kind
+def test_an_object_that_exists_is_not_adopted(life: Life, kind: Kind) -> None:
+    assert kind.name in life.taken.failed
+    assert "already exists" in life.taken.errors(kind.name)
+
+
+@each_kind
+def test_a_patch_adds_to_the_object(life: Life, kind: Kind) -> None:
+    before, after = life.created[kind.name], life.patched[kind.name]
+    assert before is not None
+    assert after is not None
+    assert life.patch.op(kind.name) == "create"
+    assert after["metadata"]["labels"] == {**before["metadata"]["labels"], "patch": "applied"}
+    assert before["metadata"]["uid"] == after["metadata"]["uid"]
+
+
+@each_kind
+def test_a_patch_that_is_deleted_takes_back_what_it_added_and_no_more(life: Life, kind: Kind) -> None:
+    before, after = life.created[kind.name], life.unpatched[kind.name]
+    assert before is not None
+    assert after is not None
+    assert life.unpatch.op(kind.name) == "delete"
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+    assert kind.annotations.items() <= (after["metadata"].get("annotations") or {}).items()
+    assert before["metadata"]["uid"] == after["metadata"]["uid"]
+
+
+@each_kind
+def test_a_field_of_another_manager_is_a_conflict(life: Life, kind: Kind) -> None:
+    assert kind.name in life.conflict.failed
+    assert "somebody" in life.conflict.errors(kind.name)
+    assert "metadata.labels.mark" in life.conflict.errors(kind.name)
+    live = life.contested[kind.name]
+    assert live is not None
+    assert live["metadata"]["labels"]["mark"] == "theirs"
+
+
+@each_kind
+def test_drift_is_found_by_a_refresh_and_mended(life: Life, kind: Kind) -> None:
+    assert life.heal.ops(kind.name)[-2:] == ["refresh", "update"]
+    live = life.healed[kind.name]
+    assert live is not None
+    assert live["metadata"]["labels"]["mark"] == "ours"
 
 
 @each_kind
@@ -427,11 +508,6 @@ def test_other_kinds_are_left_alone_meanwhile(life: Life, kind: Kind) -> None:
 def test_delete_waits_until_the_object_is_gone(life: Life, kind: Kind) -> None:
     assert life.delete.op(kind.name) == "delete"
     assert life.deleted[kind.name] is None
-
-
-def object_name(namespace: str, kind: Kind) -> str:
-    """Names of objects outside the namespace carry its name, so that two runs do not meet."""
-    return "conformance" if kind.namespaced else f"{namespace}-object"
 
 
 def _set(obj: Object, keys: list[str], value: object) -> None:

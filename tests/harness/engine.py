@@ -2,7 +2,8 @@
 
 The project, its backend and its passphrase lie in a temporary folder; the CLI, its plugins and the cluster are those of
 the environment (PATH, PULUMI_HOME, KUBECONFIG), as `eval "$(make -s env)"` sets it. What the CLI did is read from its
-event log, not from what it prints. Whatever a test leaves behind is destroyed with the stack, also when the test fails.
+event log, not from what it prints. Whatever a test leaves behind is ended and destroyed with the stack, also when the
+test fails.
 """
 
 import json
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ _EVENTS = {"PULUMI_DEBUG_COMMANDS": "true"}
 # What the person has set for stacks of their own.
 _NOT_THEIRS = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_STACK", "PULUMI_CONFIG", "PULUMI_K8S_")
 _SECONDS = 300.0
+_SECONDS_TO_END = 30.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Diagnostic:
     ephemeral: bool
     """Whether it is a line of progress."""
 
+    @property
+    def name(self) -> str:
+        """The name of the resource that it is about; empty where it is about none."""
+        return self.urn.rpartition("::")[2]
+
 
 @dataclass(frozen=True)
 class Result:
@@ -82,17 +89,18 @@ class Result:
         """What changed in a resource, by property path."""
         return {path: kind for step in self.steps if step.name == name for path, kind in step.diff.items()}
 
-    def errors(self) -> str:
-        """All errors as one text, with what the CLI printed about them."""
-        return "\n".join(each.text for each in self.diagnostics if each.severity == "error") or self.printed
+    def errors(self, name: str = "") -> str:
+        """All errors as one text, or those of one resource; what the CLI printed where there are none."""
+        errors = [each for each in self.diagnostics if each.severity == "error"]
+        return "\n".join(each.text for each in errors if not name or each.name == name) or self.printed
 
     def warnings(self) -> str:
         """All warnings as one text."""
         return "\n".join(each.text for each in self.diagnostics if each.severity == "warning")
 
-    def progress(self, name: str) -> str:
+    def progress(self, name: str) -> list[str]:
         """The lines of progress of one resource."""
-        return "\n".join(each.text for each in self.diagnostics if each.ephemeral and each.urn.endswith(f"::{name}"))
+        return [each.text for each in self.diagnostics if each.ephemeral and each.name == name]
 
     def ok(self) -> Self:
         """Itself, if the command went well.
@@ -124,9 +132,17 @@ class Running:
             assert time.monotonic() < end, f"no such message in {seconds} s\n{self._output.read_text()}"
             time.sleep(0.05)
 
-    def interrupt(self) -> None:
-        """Sends what Ctrl-C sends."""
-        self._process.send_signal(signal.SIGINT)
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal as a terminal does: to the command and to all that it has not put into a group of its own."""
+        os.killpg(self._process.pid, number)
+
+    def processes(self) -> set[int]:
+        """The command's process, those that it has started (plugins), and those that they have (the program)."""
+        found, new = set[int](), {self._process.pid}
+        while new:
+            found |= new
+            new = {child for pid in new for child in _children(pid)} - found
+        return found
 
     def finish(self, seconds: float = _SECONDS) -> Result:
         """Waits for the end.
@@ -137,10 +153,20 @@ class Running:
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.end()
             raise AssertionError(f"not finished after {seconds} s\n{self._output.read_text()}") from None
         return _result(code, self._output.read_text(), _events(self._log))
+
+    def end(self) -> None:
+        """Ends the command if it still runs: first so that it can note down what it has done, then by force."""
+        if self._process.poll() is not None:
+            return
+        self.signal(signal.SIGTERM)
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class Engine:
@@ -175,7 +201,7 @@ class Engine:
             **_EVENTS,
             **(env or {}),
         }
-        self._commands = 0
+        self._commands: list[Running] = []
 
     def __enter__(self) -> Self:
         (self._root / "backend").mkdir()
@@ -194,16 +220,20 @@ class Engine:
     ) -> None:
         left = ""
         try:
-            if self._commands and self.destroy().exit_code:
+            for command in self._commands:
+                command.end()
+            if self._has_something() and self.destroy().exit_code:
                 # A command that was killed leaves the stack locked; an import protects what it imports.
                 self.run("cancel", "--yes", check=False)
                 self.run("state", "unprotect", "--all", "--yes", check=False)
                 done = self.destroy("--refresh", "--continue-on-error")
-                left = done.printed if done.exit_code else ""
+                left = f"the stack could not be destroyed\n{done.printed}" if done.exit_code else ""
         finally:
             shutil.rmtree(self._root, ignore_errors=True)
         if left and error is None:
-            raise AssertionError(f"the stack could not be destroyed\n{left}")
+            raise AssertionError(left)
+        if left and error is not None:
+            error.add_note(left)
 
     # --- The project ---
 
@@ -248,8 +278,7 @@ class Engine:
 
     def start(self, command: str, *options: str) -> Running:
         """Starts a command without waiting for it."""
-        self._commands += 1
-        log, output = (self._root / f"{self._commands}-{command}.{suffix}" for suffix in ("events", "txt"))
+        log, output = (self._root / f"{len(self._commands)}-{command}.{suffix}" for suffix in ("events", "txt"))
         with output.open("w") as stream:
             process = subprocess.Popen(
                 ["pulumi", command, "--non-interactive", "--stack", self._stack, *options, "--event-log", str(log)],
@@ -259,8 +288,11 @@ class Engine:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 text=True,
+                process_group=0,
             )
-        return Running(process, log, output)
+        running = Running(process, log, output)
+        self._commands.append(running)
+        return running
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """Any other command of the CLI; returns what it printed to stdout.
@@ -302,6 +334,10 @@ class Engine:
             if not each["type"].startswith(("pulumi:providers:", "pulumi:pulumi:"))
         }
 
+    def _has_something(self) -> bool:
+        deployment = self.state()["deployment"] if self._commands else {}
+        return bool(deployment.get("resources") or deployment.get("pending_operations"))
+
     def _write_project(self) -> None:
         if isinstance(self._program, Path):
             ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "tests", "sandbox")
@@ -313,6 +349,25 @@ class Engine:
         project = {"name": "harness", "runtime": {"name": "python", "options": options}}
         (self.folder / "Pulumi.yaml").write_text(json.dumps(project))
         self.write(self._program)
+
+
+def alive(processes: Iterable[int]) -> set[int]:
+    """Those of some processes that still run."""
+    return {
+        pid for pid in processes if (stat := _read(f"/proc/{pid}/stat")) and stat.rpartition(")")[2].split()[0] != "Z"
+    }
+
+
+def _children(pid: int) -> set[int]:
+    return {int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in _read(task).split()}
+
+
+def _read(path: str | Path) -> str:
+    """A file of /proc, empty where its process has gone."""
+    try:
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _events(log: Path) -> list[dict[str, Any]]:

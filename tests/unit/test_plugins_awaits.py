@@ -3,6 +3,7 @@
 import pytest
 
 from sandbox.plugins.kubernetes import rules
+from sandbox.plugins.kubernetes.awaits import progress_line
 from sandbox.plugins.kubernetes.values import Object
 
 
@@ -163,6 +164,24 @@ def test_what_is_missing_is_said() -> None:
     assert rules.custom_rule('["condition=Ready", "condition=Absent"]')(_LIVE).message == "waiting for condition=Absent"
 
 
+def test_a_line_of_progress_is_short_and_keeps_its_beginning_and_end() -> None:
+    line = progress_line(
+        "[1/2] waiting for Pods to be ready (0/1); Pod p: " + "a log line\n" * 50 + "permission denied"
+    )
+    assert len(line) <= 160
+    assert "\n" not in line
+    assert line.startswith("[1/2] waiting for Pods to be ready (0/1); Pod p: a log line")
+    assert line.endswith("permission denied")
+    assert progress_line("ready") == "ready"
+
+
+def test_the_error_has_the_whole_of_what_a_container_left() -> None:
+    left = "x" * 4096
+    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": left}}
+    [problem] = rules.pod_problems(_pod(containerStatuses=[{"name": "c", "state": state}]))
+    assert problem.endswith(left)
+
+
 def _pod(**status: object) -> Object:
     return {"metadata": {"name": "p"}, "status": {"phase": "Pending", **status}}
 
@@ -197,7 +216,7 @@ def _pod(**status: object) -> Object:
                     }
                 ]
             ),
-            ["Pod p, container c: CrashLoopBackOff: back-off; before that it ended with exit code 3: Error: no luck"],
+            ["Pod p, container c: CrashLoopBackOff; before that it ended with exit code 3: Error: no luck"],
         ),
         (
             _pod(initContainerStatuses=[{"name": "i", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}]),

@@ -1,6 +1,8 @@
 """The plugins' smaller parts: kubeconfigs, field managers, random values, the list of plugins, the installation."""
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -194,3 +196,19 @@ def test_the_installation_is_done_once_and_leaves_official_plugins_alone(tmp_pat
     host.write_bytes(b"\x7fELF official")
     assert again() == ["kubernetes", "random", "kubernetes"]
     assert launcher.read_bytes() == host.read_bytes() == b"\x7fELF official"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, None], ids=["SIGINT", "SIGTERM", "engine-killed"])
+def test_a_plugin_ends_with_the_engine(ending: signal.Signals | None) -> None:
+    launch = Path(install.__file__).with_name("launch.py")
+    with subprocess.Popen([sys.executable, "-P", launch, "random"], stdout=subprocess.PIPE) as plugin:
+        try:
+            assert plugin.stdout is not None
+            assert int(plugin.stdout.readline()) > 0, "the first line is the port"
+            if ending:
+                plugin.send_signal(ending)
+            else:
+                plugin.stdout.close()  # what is left of an engine that was killed
+            assert plugin.wait(5) == 0
+        finally:
+            plugin.kill()

@@ -4,6 +4,7 @@ A Waiter asks again and again. It asks rather than watches: a question takes a m
 only sleeps on one event can be ended by it at once.
 """
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from sandbox.plugins.kubernetes.rules import (
     pod_problems,
     pod_selector,
     rule_for,
-    short,
 )
 from sandbox.plugins.kubernetes.values import Object, annotation, at, name_of, namespace_of, words
 
@@ -32,6 +32,8 @@ _QUIET_SECONDS: Final = 1.0
 _DEFAULT_SECONDS: Final = 600.0
 _CLAIM_SECONDS: Final = 300.0
 _TOKEN_SECONDS: Final = 5.0
+# A line of progress stands behind the resource's name, so it should fit what a wide terminal has left.
+_LINE_CHARACTERS: Final = 160
 # Kinds whose deletion is not waited for either, where skipAwait is set.
 _SKIP_DELETE: Final = frozenset(words("Namespace Pod ReplicationController DaemonSet Deployment StatefulSet Job"))
 
@@ -170,9 +172,19 @@ class Waiter:
             self._tell(last)
 
     def _tell(self, message: str) -> None:
-        if message != self._told:
-            self._told = message
-            self._report(message)
+        line = progress_line(message)
+        if line != self._told:
+            self._told = line
+            self._report(line)
+
+
+def progress_line(message: str) -> str:
+    """A message as a line of progress; a long one loses its middle: it begins with what waits, and ends with why."""
+    flat = re.sub(r"\s+", " ", message).strip()
+    if len(flat) <= _LINE_CHARACTERS:
+        return flat
+    end = _LINE_CHARACTERS // 3
+    return f"{flat[: _LINE_CHARACTERS - end - 3].rstrip()} … {flat[-end:].lstrip()}"
 
 
 def _annotated_seconds(inputs: Object) -> float:
@@ -194,6 +206,6 @@ def _remains(live: Object) -> str:
     for condition in at(live, "status", "conditions") or []:
         remaining = condition.get("type") in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining")
         if remaining and condition.get("status") == "True":
-            return short(str(condition.get("message")))
+            return str(condition.get("message"))
     finalizers = at(live, "metadata", "finalizers") or []
     return f"finalizers {', '.join(finalizers)}" if finalizers else "it still exists"

@@ -211,7 +211,7 @@ def pod_problems(pod: Object) -> list[str]:
         last = at(container, "lastState", "terminated")
         if waiting and waiting.get("reason") not in _STARTING:
             problems.append(
-                f"{what}: {_said(waiting)}" + (f"; before that it ended with {_ending(last)}" if last else "")
+                f"{what}: {_waits_for(waiting)}" + (f"; before that it ended with {_ending(last)}" if last else "")
             )
         elif ended and ended.get("exitCode"):
             problems.append(f"{what}: ended with {_ending(ended)}")
@@ -330,18 +330,19 @@ def _conditions(live: Object) -> dict[str, Object]:
 
 
 def _said(said: Object) -> str:
+    # On one line; its length is bounded by Kubernetes: 4 KiB for what a container left when it ended.
     text = ": ".join(str(said[key]) for key in ("reason", "message") if said.get(key))
-    return short(text) or "no reason given"
+    return re.sub(r"\s+", " ", text).strip() or "no reason given"
 
 
 def _ending(ended: Object) -> str:
-    return short(": ".join([f"exit code {ended.get('exitCode')}", *([_said(ended)] if ended.get("reason") else [])]))
+    return ": ".join([f"exit code {ended.get('exitCode')}", *([_said(ended)] if ended.get("reason") else [])])
 
 
-def short(text: str) -> str:
-    """A message on one line, of bearable length."""
-    flat = re.sub(r"\s+", " ", text).strip()
-    return flat if len(flat) <= 400 else flat[:400] + "…"
+def _waits_for(waiting: Object) -> str:
+    # The message of a back-off only repeats the names of the container and its pod, at length.
+    reason = str(waiting.get("reason"))
+    return reason if reason == "CrashLoopBackOff" else _said(waiting)
 
 
 def pod_selector(live: Object) -> str:
