@@ -235,6 +235,7 @@ FAULTS: list[tuple[Check, str, tuple[str | int, ...], Any, str]] = [
     ),
     (invariants.outputs, "MongoStatefulSet mongo", ("outputs_registered",), False, "outputs"),
     (invariants.dependencies, "Service pacman", ("depends_on",), "EVERYTHING", "dependsOn"),
+    (invariants.dependencies, "DefaultStorageClass default-storage-class", ("depends_on",), frozenset(), "dependsOn"),
     (invariants.dependencies, "PacmanDeployment pacman", ("depends_on",), frozenset(), "dependsOn"),
     (invariants.dependencies, "NginxIngress pacman", ("depends_on",), frozenset(), "dependsOn"),
     (invariants.dependencies, "MongoStatefulSet mongo", ("depends_on",), "EVERYTHING", "dependsOn"),
