@@ -7,7 +7,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +25,9 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 NAMESPACE = {namespace!r}
-provider = k8s.Provider("k8s", kubeconfig="", context={context!r}{arguments})
-on = pulumi.ResourceOptions(provider=provider)
+provider_with = lambda name, **settings: pulumi.ResourceOptions(
+    provider=k8s.Provider(name, kubeconfig="", context={context!r}, **settings))
+on = provider_with("k8s")
 named = lambda name, **more: {{"name": name, "namespace": NAMESPACE, **more}}
 busybox = lambda *command, image="sandbox/busybox:1.35": {{
     "terminationGracePeriodSeconds": 1,
@@ -94,9 +95,7 @@ class Kubectl:
 class Stack(Protocol):
     """Makes an engine with a program of a few lines; the prelude gives them `k8s`, `on`, `named`, `workload`, …"""
 
-    def __call__(
-        self, program: str, *, arguments: str = "", env: Mapping[str, str] | None = None
-    ) -> AbstractContextManager[Engine]: ...
+    def __call__(self, program: str, *, env: Mapping[str, str] | None = None) -> AbstractContextManager[Engine]: ...
 
 
 @pytest.fixture(scope="session")
@@ -151,20 +150,11 @@ def plugin_home(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def prelude(context: str, kubectl: Kubectl) -> Callable[[str], str]:
-    """The first lines of every program; takes further arguments of the provider as text."""
-    return lambda arguments: _PRELUDE.format(
-        context=context, namespace=kubectl.namespace, arguments=f", {arguments}" if arguments else ""
-    )
-
-
-@pytest.fixture(scope="session")
-def stack(plugin_home: str, prelude: Callable[[str], str]) -> Stack:
+def stack(plugin_home: str, context: str, kubectl: Kubectl) -> Stack:
     """Makes stacks in the test namespace, with the provider under test."""
+    prelude = _PRELUDE.format(context=context, namespace=kubectl.namespace)
 
-    def make(
-        program: str, *, arguments: str = "", env: Mapping[str, str] | None = None
-    ) -> AbstractContextManager[Engine]:
-        return Engine(prelude(arguments) + program, env={"PULUMI_HOME": plugin_home, **(env or {})})
+    def make(program: str, *, env: Mapping[str, str] | None = None) -> AbstractContextManager[Engine]:
+        return Engine(prelude + program, env={"PULUMI_HOME": plugin_home, **(env or {})})
 
     return make

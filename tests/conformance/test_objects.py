@@ -67,12 +67,43 @@ pulumi.export("config", config.data)
         assert engine.preview("--expect-no-changes").exit_code == 0
 
 
-def test_an_object_that_exists_is_adopted_where_the_provider_says_so(stack: Stack, kubectl: Kubectl) -> None:
+def test_objects_of_others_are_imported_read_and_taken_over_and_left_behind_as_told(
+    stack: Stack, kubectl: Kubectl
+) -> None:
+    program = """
+keep = pulumi.ResourceOptions(import_=f"{NAMESPACE}/found", retain_on_delete=True)
+k8s.core.v1.ConfigMap("found", metadata=named("found"), data={"key": "value"},
+    opts=pulumi.ResourceOptions.merge(on, keep))
+read = k8s.core.v1.ConfigMap.get("read", f"{NAMESPACE}/read", opts=on)
+pulumi.export("key", read.data.apply(lambda data: data["key"]))
+k8s.core.v1.ConfigMap("upserted", metadata=named("upserted"), data={"ours": "1"},
+    opts=provider_with("upserting", upsert_existing_objects=True))
+k8s.core.v1.ConfigMap("placed", metadata={"name": "placed"}, data={"key": "value"},
+    opts=provider_with("placing", namespace=NAMESPACE))
+orphan = {"pulumi.com/deletionPropagationPolicy": "orphan"}
+k8s.apps.v1.Deployment("parent", metadata=named("parent", annotations=orphan), opts=on,
+    spec=workload("parent", replicas=0))
+"""
+    kubectl("create", "configmap", "found", "--from-literal=key=value")
+    kubectl("create", "configmap", "read", "--from-literal=key=value")
     kubectl.apply(_config_map("upserted", {"theirs": "1"}, kubectl), "somebody")
-    program = 'k8s.core.v1.ConfigMap("upserted", metadata=named("upserted"), data={"ours": "1"}, opts=on)'
-    with stack(program, arguments="upsert_existing_objects=True") as engine:
-        engine.up().ok()
+    with stack(program) as engine:
+        assert engine.up().ok().op("found") == "import"
+        state = engine.resources()
+        assert state["found"]["id"] == f"{kubectl.namespace}/found"
+        assert state["found"]["outputs"]["metadata"]["uid"] == kubectl.live("configmap", "found")["metadata"]["uid"]
+        assert engine.outputs()["key"] == "value"
         assert kubectl.live("configmap", "upserted")["data"] == {"theirs": "1", "ours": "1"}
+        assert state["placed"]["id"] == f"{kubectl.namespace}/placed", "the default namespace is the provider's"
+        assert engine.preview("--expect-no-changes").exit_code == 0
+        engine.destroy().ok()
+    assert kubectl.get("configmap", "found") is not None, "retain_on_delete holds"
+    assert kubectl.get("configmap", "read") is not None, "what is only read is not ours to delete"
+    assert kubectl.get("configmap", "upserted") is None, "what was taken over is"
+    assert kubectl.get("configmap", "placed") is None
+    assert kubectl.get("deployment", "parent") is None
+    left = json.loads(kubectl("get", "replicasets", "--selector", "app=parent", "--output", "json"))["items"]
+    assert len(left) == 1, "what the Deployment made is left, as its annotation says"
 
 
 def test_a_field_of_another_manager_is_a_conflict(stack: Stack, kubectl: Kubectl) -> None:
@@ -98,16 +129,6 @@ k8s.apps.v1.Deployment("shared", metadata=named("shared", annotations={}), opts=
         assert kubectl.live("deployment", "shared")["spec"]["minReadySeconds"] == 2
 
 
-def test_what_pulumi_declares_is_taken_back_from_kubectl(stack: Stack, kubectl: Kubectl) -> None:
-    program = 'k8s.core.v1.ServiceAccount("user", metadata=named("user", labels={"mark": "ours"}), opts=on)'
-    with stack(program) as engine:
-        engine.up().ok()
-        kubectl("label", "--overwrite", "serviceaccount", "user", "mark=theirs")
-        assert engine.up().ok().op("user") == "same", "without a refresh, nobody looks"
-        assert engine.up("--refresh").ok().op("user") == "update"
-        assert kubectl.live("serviceaccount", "user")["metadata"]["labels"]["mark"] == "ours"
-
-
 def test_a_refresh_shows_drift_and_what_is_gone(stack: Stack, kubectl: Kubectl) -> None:
     program = """
 k8s.core.v1.Service("drifted", metadata=named("drifted"), opts=on,
@@ -120,8 +141,7 @@ k8s.core.v1.ConfigMap("kept", metadata=named("kept"), data={"key": "value"}, opt
         change = [{"op": "replace", "path": "/spec/ports/0/port", "value": 81}]
         kubectl("patch", "service", "drifted", "--type=json", "--patch", json.dumps(change))
         kubectl("delete", "configmap", "gone")
-        assert engine.preview("--expect-no-changes", "--refresh").exit_code != 0
-
+        assert engine.preview("--expect-no-changes").exit_code == 0, "without a refresh, nobody looks"
         engine.refresh().ok()
         state = engine.resources()
         assert "gone" not in state
@@ -130,34 +150,6 @@ k8s.core.v1.ConfigMap("kept", metadata=named("kept"), data={"key": "value"}, opt
         assert (healed.op("gone"), healed.op("drifted"), healed.op("kept")) == ("create", "update", "same")
         assert kubectl.live("service", "drifted")["spec"]["ports"][0]["port"] == 80
         assert kubectl.get("configmap", "gone") is not None
-
-
-def test_an_object_is_imported_as_it_is(stack: Stack, kubectl: Kubectl) -> None:
-    kubectl("create", "configmap", "found", "--from-literal=key=value")
-    program = """
-k8s.core.v1.ConfigMap("found", metadata=named("found"), data={"key": "value"},
-    opts=pulumi.ResourceOptions.merge(on, pulumi.ResourceOptions(import_=f"{NAMESPACE}/found", retain_on_delete=True)))
-"""
-    with stack(program) as engine:
-        assert engine.up().ok().op("found") == "import"
-        state = engine.resources()["found"]
-        assert state["id"] == f"{kubectl.namespace}/found"
-        assert state["outputs"]["metadata"]["uid"] == kubectl.live("configmap", "found")["metadata"]["uid"]
-        assert engine.preview("--expect-no-changes").exit_code == 0
-        engine.destroy().ok()
-    assert kubectl.get("configmap", "found") is not None, "retain_on_delete holds"
-
-
-def test_an_object_of_somebody_else_is_read(stack: Stack, kubectl: Kubectl) -> None:
-    kubectl("create", "configmap", "read", "--from-literal=key=value")
-    program = """
-read = k8s.core.v1.ConfigMap.get("read", f"{NAMESPACE}/read", opts=on)
-pulumi.export("key", read.data.apply(lambda data: data["key"]))
-"""
-    with stack(program) as engine:
-        engine.up().ok()
-        assert engine.outputs()["key"] == "value"
-    assert kubectl.get("configmap", "read") is not None
 
 
 def test_ignored_changes_stay_with_who_made_them(stack: Stack, kubectl: Kubectl) -> None:
@@ -176,29 +168,6 @@ k8s.apps.v1.Deployment("scaled", metadata=named("scaled", labels={"round": "one"
         live = kubectl.live("deployment", "scaled")
         assert live["spec"]["minReadySeconds"] == 7
         assert live["metadata"]["labels"]["round"] == "two"
-
-
-def test_the_default_namespace_is_the_providers(stack: Stack, kubectl: Kubectl) -> None:
-    program = 'k8s.core.v1.ConfigMap("placed", metadata={"name": "placed"}, data={"key": "value"}, opts=on)'
-    with stack(program, arguments="namespace=NAMESPACE") as engine:
-        engine.up().ok()
-        assert engine.resources()["placed"]["id"] == f"{kubectl.namespace}/placed"
-        assert kubectl.get("configmap", "placed") is not None
-
-
-def test_a_deletion_can_leave_what_depends_on_the_object(stack: Stack, kubectl: Kubectl) -> None:
-    program = """
-orphan = {"pulumi.com/deletionPropagationPolicy": "orphan"}
-k8s.apps.v1.Deployment("parent", metadata=named("parent", annotations=orphan), opts=on,
-    spec=workload("parent", replicas=0))
-"""
-    with stack(program) as engine:
-        engine.up().ok()
-        engine.destroy().ok()
-        assert kubectl.get("deployment", "parent") is None
-        left = json.loads(kubectl("get", "replicasets", "--selector", "app=parent", "--output", "json"))["items"]
-        assert len(left) == 1
-    kubectl("delete", "replicasets", "--selector", "app=parent")
 
 
 def test_a_deletion_that_does_not_end_is_an_error_and_can_go_on_later(stack: Stack, kubectl: Kubectl) -> None:

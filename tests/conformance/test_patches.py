@@ -11,17 +11,19 @@ from tests.conformance.conftest import Kubectl, Stack
 
 @pytest.fixture
 def theirs(kubectl: Kubectl) -> Iterator[str]:
-    """A StorageClass that `somebody` manages; it is no default."""
+    """A StorageClass that `somebody` manages; it is no default. There is another, whose name ends in -too."""
     name = f"conformance-{secrets.token_hex(4)}"
-    obj: dict[str, Any] = {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": name, "annotations": {"conformance/mark": "theirs"}},
-        "provisioner": "conformance.invalid/none",
-    }
-    kubectl.apply(obj, "somebody")
+    names = [name, f"{name}-too"]
+    for each in names:
+        obj: dict[str, Any] = {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": each, "annotations": {"conformance/mark": "theirs"}},
+            "provisioner": "conformance.invalid/none",
+        }
+        kubectl.apply(obj, "somebody")
     yield name
-    kubectl("delete", "storageclass", name, "--ignore-not-found")
+    kubectl("delete", "storageclass", *names, "--ignore-not-found")
 
 
 _PATCH = """
@@ -73,19 +75,20 @@ def test_a_patch_of_a_field_with_an_owner_is_a_conflict_unless_forced(
     assert kubectl.get("storageclass", theirs) is not None
 
 
-def test_a_provider_can_force_all_patches(stack: Stack, kubectl: Kubectl, theirs: str) -> None:
-    program = _PATCH.format(name=theirs, annotations='{"conformance/mark": "ours"}')
-    with stack(program, arguments="enable_patch_force=True") as engine:
+def test_a_provider_can_force_all_patches_and_a_patch_can_name_its_field_manager(
+    stack: Stack, kubectl: Kubectl, theirs: str
+) -> None:
+    program = f"""
+k8s.storage.v1.StorageClassPatch("forced", opts=provider_with("forcing", enable_patch_force=True),
+    metadata={{"name": "{theirs}", "annotations": {{"conformance/mark": "ours"}}}})
+manager = {{"conformance/ours": "one", "pulumi.com/patchFieldManager": "conformance-manager"}}
+k8s.storage.v1.StorageClassPatch("managed", opts=on, metadata={{"name": "{theirs}-too", "annotations": manager}})
+"""
+    with stack(program) as engine:
         engine.up().ok()
         assert _marks(kubectl, theirs) == {"conformance/mark": "ours"}
-
-
-def test_a_patch_can_name_its_field_manager(stack: Stack, kubectl: Kubectl, theirs: str) -> None:
-    annotations = '{"conformance/ours": "one", "pulumi.com/patchFieldManager": "conformance-manager"}'
-    with stack(_PATCH.format(name=theirs, annotations=annotations)) as engine:
-        engine.up().ok()
-        managers = {each["manager"] for each in kubectl.live("storageclass", theirs)["metadata"]["managedFields"]}
-        assert managers == {"somebody", "conformance-manager"}
+        live = kubectl.live("storageclass", f"{theirs}-too")
+        assert {each["manager"] for each in live["metadata"]["managedFields"]} == {"somebody", "conformance-manager"}
 
 
 def test_a_patch_of_nothing_is_an_error_that_names_it(stack: Stack) -> None:
