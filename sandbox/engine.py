@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,51 +41,96 @@ def prepare(progress: Progress) -> None:
         raise SandboxError(str(problem)) from None
     _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
     _PASSPHRASE_FILE.write_text(_PASSPHRASE)
-    if not _state_file().exists():
+    project = str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"])
+    stack = LocalStack(CHECKOUT, _STACKS, project, CONTEXT, environment().complete())
+    if not stack.state_file.exists():
         with progress.step("making the stack"):
-            _pulumi("stack", "init", CONTEXT)
-    _drop_dead_locks(progress)
-    _settle_pending(progress)
+            stack.pulumi("stack", "init", CONTEXT)
+    stack.mend(progress)
 
 
-def _project() -> str:
-    return str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"])
+@dataclass(frozen=True)
+class LocalStack:
+    """A stack whose backend is a folder, and what a command leaves of it that was killed."""
+
+    folder: Path
+    """The project."""
+    backend: Path
+    project: str
+    name: str
+    env: Mapping[str, str]
+    """The environment for `pulumi` and `kubectl`."""
+
+    @property
+    def state_file(self) -> Path:
+        """Where the backend keeps the stack's state."""
+        return self.backend / ".pulumi/stacks" / self.project / f"{self.name}.json"
+
+    def mend(self, progress: Progress) -> None:
+        """Makes that the next command goes on where a killed one was; where one runs, nothing is done.
+
+        Raises:
+            SandboxError: The engine refuses.
+        """
+        if self._drop_dead_locks(progress):
+            self._settle_pending(progress)
+
+    def pulumi(self, *arguments: str) -> None:
+        """Runs a command.
+
+        Raises:
+            SandboxError: It failed; the first line that it said of it.
+        """
+        env = {name: value for name, value in self.env.items() if name != "PULUMI_STACK"}
+        done = subprocess.run(
+            [str(parts.PULUMI.folder / "pulumi"), *arguments, "--non-interactive"],
+            cwd=self.folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()] or [
+                done.stderr.strip()
+            ]
+            raise SandboxError(f"pulumi {arguments[0]}: {said[0].strip()[:300]}")
+
+    def _drop_dead_locks(self, progress: Progress) -> bool:
+        """Removes the locks of commands that were killed; false if one is left, whose process lives."""
+        free = True
+        for lock in (self.backend / ".pulumi/locks").glob(f"**/{self.project}/{self.name}/*.json"):
+            try:
+                owner = int(json.loads(lock.read_text())["pid"])
+                alive = "pulumi" in Path(f"/proc/{owner}/comm").read_text()
+            except (OSError, ValueError, KeyError):
+                alive = False
+            if alive:
+                free = False
+            else:
+                lock.unlink(missing_ok=True)
+                progress.say("  removed the lock of a `pulumi` that was killed")
+        return free
+
+    def _settle_pending(self, progress: Progress) -> None:
+        """Takes in what a killed command was creating: an object that exists becomes the stack's, else it is new."""
+        state = json.loads(self.state_file.read_text())
+        deployment = state.get("checkpoint", state).get("latest") or state.get("deployment") or {}
+        pending = deployment.get("pending_operations") or []
+        creating = [each["resource"] for each in pending if each["type"] == "creating"]
+        if not creating:
+            return
+        with progress.step(f"taking in {len(creating)} resources that a killed `pulumi up` was creating"):
+            known = [(each["urn"], ident) for each in creating if (ident := _existing(each, self.env))]
+            options = [option for pair in known for value in pair for option in ("--import-pending-creates", value)]
+            if known:
+                self.pulumi("refresh", "--yes", "--skip-preview", "--stack", self.name, *options)
+            if len(known) < len(creating):
+                self.pulumi("refresh", "--yes", "--skip-preview", "--stack", self.name, "--clear-pending-creates")
 
 
-def _state_file() -> Path:
-    return _STACKS / ".pulumi/stacks" / _project() / f"{CONTEXT}.json"
-
-
-def _drop_dead_locks(progress: Progress) -> None:
-    """Removes the locks of commands that were killed; one whose process lives is left, for the engine to tell of."""
-    for lock in (_STACKS / ".pulumi/locks").glob(f"**/{CONTEXT}/*.json"):
-        try:
-            owner = int(json.loads(lock.read_text())["pid"])
-            alive = "pulumi" in Path(f"/proc/{owner}/comm").read_text()
-        except (OSError, ValueError, KeyError):
-            alive = False
-        if not alive:
-            lock.unlink(missing_ok=True)
-            progress.say("  removed the lock of a `pulumi` that was killed")
-
-
-def _settle_pending(progress: Progress) -> None:
-    """Takes in what a killed command was creating: an object that exists becomes the stack's, else it is made again."""
-    state = json.loads(_state_file().read_text())
-    deployment = state.get("checkpoint", state).get("latest") or state.get("deployment") or {}
-    creating = [each["resource"] for each in deployment.get("pending_operations") or [] if each["type"] == "creating"]
-    if not creating:
-        return
-    with progress.step(f"taking in {len(creating)} resources that a killed `pulumi up` was creating"):
-        known = [(each["urn"], ident) for each in creating if (ident := _existing(each))]
-        options = [option for pair in known for value in pair for option in ("--import-pending-creates", value)]
-        if known:
-            _pulumi("refresh", "--yes", "--skip-preview", "--stack", CONTEXT, *options)
-        if len(known) < len(creating):
-            _pulumi("refresh", "--yes", "--skip-preview", "--stack", CONTEXT, "--clear-pending-creates")
-
-
-def _existing(resource: dict[str, Any]) -> str:
+def _existing(resource: dict[str, Any], env: Mapping[str, str]) -> str:
     """The id of a Kubernetes object that exists, empty where it does not, or is none."""
     inputs = resource.get("inputs") or {}
     metadata = inputs.get("metadata") or {}
@@ -93,19 +140,5 @@ def _existing(resource: dict[str, Any]) -> str:
     kind = f"{inputs['kind']}.{version}.{group}" if group else str(inputs["kind"])
     namespace = ["--namespace", metadata["namespace"]] if metadata.get("namespace") else []
     command = [str(parts.KUBERNETES.folder / "kubectl"), "get", kind, metadata["name"], *namespace]
-    done = subprocess.run(command, env=environment().complete(), capture_output=True, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, check=False)
     return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))) if done.returncode == 0 else ""
-
-
-def _pulumi(*arguments: str) -> None:
-    command = [str(parts.PULUMI.folder / "pulumi"), *arguments, "--non-interactive"]
-    env = environment().complete()
-    env.pop("PULUMI_STACK", None)
-    done = subprocess.run(
-        command, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()] or [
-            done.stderr.strip()
-        ]
-        raise SandboxError(f"pulumi {arguments[0]}: {said[0].strip()[:300]}")

@@ -7,11 +7,11 @@ says otherwise, and what it made is gone at the end, also when tests fail.
 import http.client
 import json
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -208,6 +208,8 @@ class Load:
         """Names whose score was acknowledged."""
         self.failed: list[str] = []
         """What went wrong, once for each request."""
+        self.ran_to_the_end = False
+        """Whether it was still going when it was told to stop."""
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -217,6 +219,7 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.ran_to_the_end = all(thread.is_alive() for thread in self._threads)
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -238,19 +241,26 @@ class Load:
                 self.failed.append(f"{time.strftime('%X')} {problem!r}")
 
 
+@dataclass(frozen=True)
+class FirstUp:
+    """What the first `up` of a stack did, and what a player found right after it."""
+
+    program: Program
+    result: Result
+    saved: bool
+    listed: bool
+
+
 @pytest.fixture(scope="session")
-def environment() -> Iterator[tuple[Program, Result]]:
-    """A stack that is up, and what its first `up` did; shared, so a test says which config it wants."""
+def first_up() -> Iterator[FirstUp]:
+    """A stack that is up. All tests share it, because it takes half a minute: each says which config it wants."""
     with Program() as program:
-        yield program, program.up().ok()
+        result = program.up().ok()
+        saved, listed = program.game.save("first", 10_000), program.game.listed("first")
+        yield FirstUp(program, result, saved, listed)
 
 
 @pytest.fixture
-def program(environment: tuple[Program, Result]) -> Program:
+def program(first_up: FirstUp) -> Program:
     """The stack that is up."""
-    return environment[0]
-
-
-def run(*command: str, seconds: float = 60) -> str:
-    """What a command prints; it must succeed."""
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds).stdout
+    return first_up.program

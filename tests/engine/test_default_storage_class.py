@@ -1,0 +1,115 @@
+"""The default StorageClass while the stack lives and after it: what was there before is there again.
+
+The component is used by another program in a copy of the project, on classes that the test made: the cluster's real
+default, and the other stacks that claim it, are left alone. A class that is marked here is a second default for some
+seconds.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from cluster import DEFAULT_CLASS
+from tests.conformance.conftest import Kubectl
+from tests.engine.conftest import CHECKOUT, storage_class
+from tests.harness.engine import Engine
+
+_PROGRAM = """
+import pulumi
+import pulumi_kubernetes as k8s
+from components import DefaultStorageClass, DefaultStorageClassArgs
+
+context = {context!r}
+provider = k8s.Provider("kubernetes", kubeconfig="", context=context)
+made = DefaultStorageClass(
+    "default", DefaultStorageClassArgs(promote={promote!r}, demote={demote!r}, context=context),
+    opts=pulumi.ResourceOptions(providers={{"kubernetes": provider}}),
+)
+pulumi.export("class", made.storage_class)
+"""
+
+
+class Classes:
+    """Four classes of the test's own: `gold` to promote, three to demote, with another mark each."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._prefix = f"engine-test-{secrets.token_hex(4)}"
+        self.before = {"gold": "", "silver": "true", "iron": "false", "tin": "true"}
+
+    def name(self, short: str) -> str:
+        """The class's full name."""
+        return f"{self._prefix}-{short}"
+
+    def marks(self) -> dict[str, str]:
+        """The mark of each class, empty where it has none."""
+        names = [self.name(short) for short in self.before]
+        items = json.loads(self._kubectl("get", "storageclass", *names, "--output", "json"))["items"]
+        found = {each["metadata"]["name"]: each["metadata"].get("annotations") or {} for each in items}
+        return {short: found[self.name(short)].get(DEFAULT_CLASS, "") for short in self.before}
+
+    def annotations(self) -> list[Mapping[str, str]]:
+        """All that the classes are annotated with."""
+        names = [self.name(short) for short in self.before]
+        items = json.loads(self._kubectl("get", "storageclass", *names, "--output", "json"))["items"]
+        return [each["metadata"].get("annotations") or {} for each in items]
+
+    def mark(self, short: str, value: str) -> None:
+        """What a person does with kubectl."""
+        self._kubectl("annotate", "--overwrite", "storageclass", self.name(short), f"{DEFAULT_CLASS}={value}")
+
+    def declare(self, engine: Engine, *demote: str) -> None:
+        """Writes a program that promotes `gold` and demotes others."""
+        program = _PROGRAM.format(
+            context=self._kubectl.context,
+            promote=self.name("gold"),
+            demote=[self.name(short) for short in demote],
+        )
+        engine.write(program)
+
+
+@pytest.fixture
+def classes() -> Iterator[Classes]:
+    kubectl = Kubectl("sandbox", "default")
+    made = Classes(kubectl)
+    with ExitStack() as cleanup:
+        for short, mark in made.before.items():
+            cleanup.enter_context(storage_class(kubectl, made.name(short), mark))
+        yield made
+
+
+def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
+    """Also for a class that joined in a later `up` or left in one, and though kubectl owned the marks."""
+    annotated = classes.annotations()
+    with Engine(CHECKOUT) as engine:
+        classes.declare(engine, "silver", "iron")
+        engine.up().ok()
+        assert engine.outputs() == {"class": classes.name("gold")}
+        assert classes.marks() == {"gold": "true", "silver": "false", "iron": "false", "tin": "true"}
+
+        classes.declare(engine, "silver", "iron", "tin")
+        engine.up().ok()
+        assert classes.marks() == {"gold": "true", "silver": "false", "iron": "false", "tin": "false"}
+        engine.up("--refresh", "--expect-no-changes").ok()
+
+        classes.declare(engine, "iron", "tin")
+        engine.up().ok()
+        assert classes.marks() == {"gold": "true", "silver": "", "iron": "false", "tin": "false"}
+
+        engine.destroy().ok()
+        assert classes.marks() == classes.before
+        assert classes.annotations() == annotated
+
+
+def test_what_somebody_marked_meanwhile_is_left_alone(classes: Classes) -> None:
+    """After `up` a person takes `silver` as the default again: that is not undone, only what the stack did is."""
+    with Engine(CHECKOUT) as engine:
+        classes.declare(engine, "silver", "tin")
+        engine.up().ok()
+        classes.mark("iron", "true")
+        classes.mark("silver", "true")
+        engine.destroy().ok()
+        assert classes.marks() == classes.before | {"iron": "true"}

@@ -1,0 +1,92 @@
+"""An `up` that does not come to its end: by Ctrl-C, or because it was killed. The next one goes on from there."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+from sandbox.engine import LocalStack
+from sandbox.progress import Progress
+from tests.engine.conftest import Program, eventually, left_in_cluster
+from tests.harness.engine import Running, alive
+
+_UP = ("up", "--yes", "--skip-preview")
+
+
+def being_made(program: Program, kind: str, name: str) -> None:
+    """Waits until an object exists; it is not ready then."""
+    look = ("get", kind, name, "--ignore-not-found", "--output", "name")
+    eventually(f"{kind} {name} is being made", lambda: program.kubectl(*look), 60)
+
+
+def objects(program: Program) -> set[str]:
+    """The objects of the cluster that the state has."""
+    return {each["id"] for each in program.resources().values() if each["type"].startswith("kubernetes:")}
+
+
+def local_stack(program: Program) -> LocalStack:
+    """The stack as `python -m sandbox up` sees its own."""
+    backend = Path(program.env["PULUMI_BACKEND_URL"].removeprefix("file://"))
+    return LocalStack(program.folder, backend, "pacman", "test", program.env)
+
+
+def is_complete(program: Program) -> None:
+    """Everything is there once, works, and is what the state says; a further `up` has nothing to do."""
+    assert program.up("--refresh", "--expect-no-changes").ok().exit_code == 0
+    deployment = program.state()["deployment"]
+    urns = Counter(each["urn"] for each in deployment["resources"])
+    assert [urn for urn, count in urns.items() if count > 1] == []
+    assert not deployment.get("pending_operations")
+    assert len(program.pods("mongo")) == 2, "the member, and the finished Job's"
+    assert len(program.pods("pacman")) == 1
+    assert program.game.save("after", 1)
+    assert program.game.listed("after")
+
+
+def kill(running: Running) -> None:
+    """What the kernel does to a command when memory is short; its plugins, which are no use without it, end too."""
+    processes = running.processes()
+    running.signal(signal.SIGKILL)
+    assert running.finish().exit_code == -signal.SIGKILL
+    eventually("the plugins have ended", lambda: not alive(processes), 15)
+
+
+def locks(stack: LocalStack) -> list[Path]:
+    """The locks of a stack."""
+    return list((stack.backend / ".pulumi/locks").glob("**/*.json"))
+
+
+def test_whatever_ends_an_up_the_next_one_goes_on_and_destroy_leaves_nothing() -> None:
+    """Killed first: the engine has noted down then that creations began, and not how they ended. Then Ctrl-C."""
+    with Program() as program:
+        stack = local_stack(program)
+        up = program.start(*_UP)
+        being_made(program, "statefulset", "mongo")
+        # Somebody runs `make up` meanwhile: what is alive is left alone.
+        stack.mend(Progress())
+        assert len(locks(stack)) == 1
+        kill(up)
+        assert len(locks(stack)) == 1
+        assert program.state()["deployment"]["pending_operations"]
+        passwords = program.secret("mongo-app"), program.secret("mongo-root")
+
+        stack.mend(Progress())
+        assert locks(stack) == []
+        assert not program.state()["deployment"].get("pending_operations")
+        assert f"{program.namespace}/mongo" in objects(program)
+
+        up = program.start(*_UP)
+        being_made(program, "deployment", "pacman")
+        up.signal(signal.SIGINT)
+        stopped = up.finish(20)
+        assert stopped.exit_code != 0
+        assert "Traceback" not in stopped.printed
+        assert not program.kubectl("get", "ingress", "--output", "name"), "it went no further"
+        assert locks(stack) == []
+
+        program.up().ok()
+        assert (program.secret("mongo-app"), program.secret("mongo-root")) == passwords
+        is_complete(program)
+
+        program.destroy().ok()
+        assert not program.state()["deployment"].get("resources")
+        eventually("nothing mentions the namespace", lambda: not left_in_cluster(program.kubectl, program.namespace))
