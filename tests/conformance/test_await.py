@@ -144,7 +144,7 @@ if "not mended":
         began = time.monotonic()
         failed = engine.up("--continue-on-error")
         assert failed.exit_code != 0
-        assert time.monotonic() - began < 30, "the annotation's and the option's timeouts hold; a failed Job is final"
+        assert time.monotonic() - began < 60, "the annotation's and the option's timeouts hold; a failed Job is final"
         assert failed.failed == unready.keys()
         assert "sandbox/absent:1" in failed.errors("image")
         assert "crash-0" in failed.errors("crash")
@@ -221,12 +221,12 @@ k8s.apps.v1.Deployment("waiting", metadata=named("waiting"), opts=on,
         result = running.finish(30)
         assert result.exit_code != 0
         # The engine gives a plugin that does not end 10 s.
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 9
         state = engine.resources()
         assert state["waiting"]["id"] == f"{kubectl.namespace}/waiting", "what was made is not forgotten"
         assert state["waiting"]["initErrors"]
         while left := alive(processes):
-            assert time.monotonic() - began < 6, f"processes {left} outlive the engine"
+            assert time.monotonic() - began < 9, f"processes {left} outlive the engine"
             time.sleep(0.05)
     assert kubectl.get("deployment", "waiting") is None
 
