@@ -75,8 +75,8 @@ class LocalStack:
         if self._drop_dead_locks(progress):
             self._settle_pending(progress)
 
-    def pulumi(self, *arguments: str) -> None:
-        """Runs a command.
+    def pulumi(self, *arguments: str, stdin: str = "") -> str:
+        """What a command prints.
 
         Raises:
             SandboxError: It failed; the first line that it said of it.
@@ -86,7 +86,7 @@ class LocalStack:
             [str(parts.PULUMI.folder / "pulumi"), *arguments, "--non-interactive"],
             cwd=self.folder,
             env=env,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -96,6 +96,7 @@ class LocalStack:
                 done.stderr.strip()
             ]
             raise SandboxError(f"pulumi {arguments[0]}: {said[0].strip()[:300]}")
+        return done.stdout
 
     def _drop_dead_locks(self, progress: Progress) -> bool:
         """Removes the locks of commands that were killed; false if one is left, whose process lives."""
@@ -114,20 +115,22 @@ class LocalStack:
         return free
 
     def _settle_pending(self, progress: Progress) -> None:
-        """Takes in what a killed command was creating: an object that exists becomes the stack's, else it is new."""
-        state = json.loads(self.state_file.read_text())
-        deployment = state.get("checkpoint", state).get("latest") or state.get("deployment") or {}
-        pending = deployment.get("pending_operations") or []
-        creating = [each["resource"] for each in pending if each["type"] == "creating"]
-        if not creating:
+        """Takes in what a killed command was creating: an object that exists becomes the stack's, else it is new.
+
+        The state is edited for that. `pulumi refresh --import-pending-creates` is meant to do it, and forgets them.
+        """
+        exported = json.loads(self.pulumi("stack", "export", "--stack", self.name))
+        deployment = exported["deployment"]
+        pending = deployment.pop("pending_operations", [])
+        if not pending:
             return
-        with progress.step(f"taking in {len(creating)} resources that a killed `pulumi up` was creating"):
-            known = [(each["urn"], ident) for each in creating if (ident := _existing(each, self.env))]
-            options = [option for pair in known for value in pair for option in ("--import-pending-creates", value)]
-            if known:
-                self.pulumi("refresh", "--yes", "--skip-preview", "--stack", self.name, *options)
-            if len(known) < len(creating):
-                self.pulumi("refresh", "--yes", "--skip-preview", "--stack", self.name, "--clear-pending-creates")
+        with progress.step(f"settling {len(pending)} operations that a killed `pulumi` had begun"):
+            for resource in [each["resource"] for each in pending if each["type"] == "creating"]:
+                if ident := _existing(resource, self.env):
+                    # Not known to be ready: the next `up` waits for it, as for any that failed to become so.
+                    unready = {"id": ident, "outputs": resource["inputs"], "initErrors": ["its creation was cut off"]}
+                    deployment["resources"].append(resource | unready)
+            self.pulumi("stack", "import", "--stack", self.name, stdin=json.dumps(exported))
 
 
 def _existing(resource: dict[str, Any], env: Mapping[str, str]) -> str:

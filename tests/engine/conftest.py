@@ -160,6 +160,13 @@ class Program(Engine):
         return set(self.mongosh("print(JSON.stringify(db.highscore.distinct('name')))"))
 
 
+def is_another(pod: Mapping[str, Any] | None, uid: str) -> bool:
+    """Whether a pod has taken the place of the one with that uid, and serves."""
+    conditions = (pod or {}).get("status", {}).get("conditions") or []
+    ready = any({"type": "Ready", "status": "True"}.items() <= each.items() for each in conditions)
+    return ready and pod is not None and pod["metadata"]["uid"] != uid
+
+
 def left_in_cluster(kubectl: Kubectl, name: str) -> list[str]:
     """Every object of any kind in any place that mentions a name: `kind/name`. Events are history, and stay a while."""
     listable = kubectl("api-resources", "--verbs=list", "--output=name").split()
