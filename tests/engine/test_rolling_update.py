@@ -30,9 +30,7 @@ def test_no_request_fails_and_no_score_is_lost_while_pods_come_and_go(program: P
 def test_what_was_acknowledged_outlives_the_database_that_goes_under_load(program: Program) -> None:
     """With one member there is an outage then, and requests fail; what was acknowledged must not be lost.
 
-    Pacman may come back half a minute later than the database: its driver begins to connect to the address of the pod
-    that has just gone, nobody refuses that, and it gives a connection 30 s (connectTimeoutMS), which no setting of the
-    image changes.
+    Only that is held here. How soon one player sees the list again is held in test_environment.py.
     """
     uid = program.kubectl.live("pod", "mongo-0")["metadata"]["uid"]
     prefix = f"outage-{secrets.token_hex(4)}"
