@@ -171,6 +171,7 @@ class Cluster:
             ApiError: The server refused.
             UnreachableError: It did not answer.
         """
+        from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError, ProtocolError
 
         api = self._client()
@@ -188,7 +189,7 @@ class Cluster:
                 response = api.call_api(*call, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
                 status, data = int(response.status), response.read()
                 break
-            except (HTTPError, OSError) as error:
+            except (HTTPError, OSError, ApiException) as error:  # the last is how the client tells of a bad certificate
                 # The server may have closed the connection since the last request; reading twice does no harm.
                 if last or not isinstance(error, ProtocolError):
                     raise UnreachableError(self._unreachable(error)) from None

@@ -99,7 +99,9 @@ export class MongoStore {
  */
 export function mongoAddress({ hosts, port, database, user, password, replicaSet, tls, validateTls }) {
   const members = hosts.map((host) => `${host}:${port}`).join(",");
-  const options = { readPreference: "secondaryPreferred" };
+  // The address of a pod that has just gone swallows what is sent to it. The driver's own 30 s to connect would all be
+  // spent on it while the new pod is up already.
+  const options = { readPreference: "secondaryPreferred", connectTimeoutMS: 3_000 };
   if (user && password) {
     options.auth = { username: user, password };
     // The user lives in the database that it works on.
