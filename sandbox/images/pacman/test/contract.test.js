@@ -196,6 +196,7 @@ test("the environment makes the database's address, with the credentials beside 
     "mongodb://mongo-0.mongo:27018,mongo-1.mongo:27018/games",
     {
       readPreference: "secondaryPreferred",
+      connectTimeoutMS: 3_000,
       auth: { username: "us:er", password: "p@ss/word" },
       authSource: "games",
       replicaSet: "rs0",
@@ -205,7 +206,7 @@ test("the environment makes the database's address, with the credentials beside 
   ]);
   assert.deepEqual(mongoAddress(readSettings({}).mongo), [
     "mongodb://localhost:27017/pacman",
-    { readPreference: "secondaryPreferred" },
+    { readPreference: "secondaryPreferred", connectTimeoutMS: 3_000 },
   ]);
 });
 
