@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -115,16 +114,6 @@ def expect_listed(page: Page, name: str, score: int) -> None:
     expect(mine.locator(".points")).to_have_text(str(score))
 
 
-def screenshot(page: Page, file: Path) -> None:
-    """Starts a game on the opened page, and writes a picture of it as a PNG once it has got going."""
-    page.get_by_role("button", name="Play", exact=True).click()
-    score = page.locator("#score")
-    while int(score.inner_text()) < 60:
-        page.keyboard.press(random.choice(_ARROWS), delay=_HOLD_MILLISECONDS)  # noqa: S311
-        assert page.locator("body").get_attribute("data-state") == "playing", "the game ended before it had got going"
-    page.screenshot(path=file)
-
-
 @pytest.fixture
 def page(base_url: str) -> Iterator[Page]:
     """The game, opened and not yet started."""
@@ -141,25 +130,29 @@ def test_a_played_score_is_listed_and_outlives_the_page(page: Page) -> None:
     expect_listed(page, name, score)
 
 
-def test_a_running_game_is_drawn(page: Page, tmp_path: Path) -> None:
-    file = tmp_path / "game.png"
-    screenshot(page, file)
-    assert file.read_bytes().startswith(b"\x89PNG")
-    seen: set[int] = set(
-        page.evaluate(
-            """() => {
-                const canvas = document.querySelector("canvas");
-                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                const colours = new Set();
-                for (let i = 0; i < data.length; i += 4) {
-                    colours.add((data[i] << 16) + (data[i + 1] << 8) + data[i + 2]);
-                }
-                return [...colours];
-            }"""
-        )
+def test_a_running_game_is_drawn(page: Page) -> None:
+    # At its start, with nobody steering: a player may meet a big dot, on which the ghosts change their colours.
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.locator("body")).to_have_attribute("data-state", "playing")
+    end = time.monotonic() + 10
+    while missing := [name for name, colour in _ACTORS.items() if colour not in _colours(page)]:
+        assert time.monotonic() < end, f"not on the canvas: {missing}"
+
+
+def _colours(page: Page) -> set[tuple[int, int, int]]:
+    """Every colour that the canvas has."""
+    seen: list[list[int]] = page.evaluate(
+        """() => {
+            const canvas = document.querySelector("canvas");
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const colours = new Set();
+            for (let i = 0; i < data.length; i += 4) {
+                colours.add((data[i] << 16) + (data[i + 1] << 8) + data[i + 2]);
+            }
+            return [...colours].map((each) => [each >> 16, (each >> 8) & 255, each & 255]);
+        }"""
     )
-    missing = [name for name, (red, green, blue) in _ACTORS.items() if (red << 16) + (green << 8) + blue not in seen]
-    assert not missing, f"not on the canvas: {missing}"
+    return {(red, green, blue) for red, green, blue in seen}
 
 
 def test_a_game_is_paused_and_goes_on(page: Page) -> None:
