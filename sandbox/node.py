@@ -114,7 +114,7 @@ def remove_data() -> None:
 
 def services() -> dict[str, str]:
     """What runs on the node, with how it is, as its supervisor says; empty where no node runs."""
-    names = sorted(each.name for each in (FILES / "rootfs/services").iterdir())
+    names = _service_names()
     if pid() is None:
         return {}
     done = in_node("sv", "status", *(f"/run/services/{name}" for name in names))
@@ -129,7 +129,7 @@ def log_file(service: str) -> Path:
         SandboxError: There is no such service.
     """
     logs = _DATA / "log"
-    known = sorted(each.name for each in (FILES / "rootfs/services").iterdir())
+    known = _service_names()
     if service not in known:
         raise SandboxError(f'"{service}" is no service of the node: {", ".join(known)}')
     file = logs / service / "current"
@@ -182,8 +182,8 @@ def _start() -> None:
             lambda: bool(children.read_text().split()), "the first process", gave_up=lambda: unshare.poll() is not None
         )
         first = int(children.read_text().split()[0])
+        _VERSIONS.write_text(_versions())  # before the pid: who finds a node must find what it was started from
         _PID.write_text(f"{first} {_started(first)}")
-        _VERSIONS.write_text(_versions())
         _ip("link", "add", LINK, "type", "veth", "peer", "name", "eth0", "netns", str(first))
         _ip("link", "set", LINK, "alias", str(STATE.parent))
         _ip("address", "add", _HOST_ADDRESS, "dev", LINK)
@@ -209,6 +209,10 @@ def _versions() -> str:
     for file in sorted(each for each in (FILES / "rootfs").rglob("*") if each.is_file()):
         digest.update(file.read_bytes())
     return " ".join([parts.DEBIAN.folder.name, parts.CNI_PLUGINS.folder.name, _node_path(), digest.hexdigest()])
+
+
+def _service_names() -> list[str]:
+    return sorted(each.name for each in (FILES / "rootfs/services").iterdir())
 
 
 def _services_began() -> bool:

@@ -411,14 +411,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             cluster = self._reach()
             live = cluster.get(target)
         except (UnreachableError, ConfigError) as problem:
-            if self._config.delete_unreachable:
-                self._log(
-                    request.urn, f"{problem}: taken out of the state, as {_DELETE_UNREACHABLE} says", warning=True
-                )
-                return provider_pb2.ReadResponse()
-            raise RefusedError(
-                f"{problem}; where it is gone for good, {_DELETE_UNREACHABLE}=true forgets what was on it"
-            ) from None
+            self._forget_unreachable(request.urn, problem)
+            return provider_pb2.ReadResponse()
         if live is None:
             return provider_pb2.ReadResponse()
         manager = annotation(inputs, _PATCH_MANAGER) or str(state.get(_MANAGER) or "") or self._new_manager()
@@ -444,14 +438,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             cluster = self._reach()
             live = cluster.get(target)
         except (UnreachableError, ConfigError) as problem:
-            if self._config.delete_unreachable:
-                self._log(
-                    request.urn, f"{problem}: taken out of the state, as {_DELETE_UNREACHABLE} says", warning=True
-                )
-                return empty_pb2.Empty()
-            raise RefusedError(
-                f"{problem}; where it is gone for good, {_DELETE_UNREACHABLE}=true forgets what was on it"
-            ) from None
+            self._forget_unreachable(request.urn, problem)
+            return empty_pb2.Empty()
         except ApiError as error:
             if error.status != 404:  # the kind itself may be gone, and its objects with it
                 raise
@@ -491,6 +479,18 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         if self._settings is None:
             raise RefusedError("the provider is not configured yet")
         return self._settings
+
+    def _forget_unreachable(self, urn: str, problem: Exception) -> None:
+        """Says that an object whose cluster is away is taken out of the state.
+
+        Raises:
+            RefusedError: The person did not say that it is gone for good.
+        """
+        if not self._config.delete_unreachable:
+            raise RefusedError(
+                f"{problem}; where it is gone for good, {_DELETE_UNREACHABLE}=true forgets what was on it"
+            ) from None
+        self._log(urn, f"{problem}: taken out of the state, as {_DELETE_UNREACHABLE} says", warning=True)
 
     def _reach(self) -> Cluster:
         if self._cluster is None:
