@@ -11,6 +11,8 @@ import settings
 from components import (
     DefaultStorageClass,
     DefaultStorageClassArgs,
+    IngressController,
+    IngressControllerArgs,
     MongoStatefulSet,
     MongoStatefulSetArgs,
     NginxIngress,
@@ -27,8 +29,7 @@ from components.nginx_ingress import access_hint
 def main() -> None:
     """Declares one stack."""
     config = settings.load()
-    classes = cluster.read_classes(config.context)
-    demote = preflight.check(config, classes)
+    demote = preflight.check(config, cluster.read(config.context))
 
     # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
     # path of this machine, into the state.
@@ -40,7 +41,12 @@ def main() -> None:
     if config.default_storage_class:
         DefaultStorageClass(
             "default-storage-class",
-            DefaultStorageClassArgs(promote=config.default_storage_class, demote=demote, context=config.context),
+            DefaultStorageClassArgs(
+                promote=config.default_storage_class,
+                demote=demote,
+                context=config.context,
+                new=config.new_storage_class,
+            ),
             # A namespace that somebody else has ends the `up`: before the cluster's default is touched, then.
             opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[restricted])),
         )
@@ -54,6 +60,7 @@ def main() -> None:
             volume_size=config.mongo_volume_size,
             storage_class=config.mongo_storage_class,
             database="pacman",
+            one_per_node=config.mongo_spread == "require",
         ),
         opts=on_cluster,
     )
@@ -63,6 +70,7 @@ def main() -> None:
             namespace=namespace,
             image=config.pacman_image,
             replicas=config.pacman_replicas,
+            max_replicas=config.pacman_max_replicas,
             mongo_hosts=mongo.hosts,
             mongo_port=MONGO_PORT,
             mongo_replica_set=REPLICA_SET,
@@ -74,14 +82,28 @@ def main() -> None:
         # The database's names are known before it answers, and Pacman connects only once, when it starts.
         opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[mongo])),
     )
+    ingress_class: pulumi.Input[str] = config.ingress_class
+    if config.ingress_controller == "install":
+        ingress_class = IngressController(
+            config.controller_name,
+            IngressControllerArgs(
+                chart=config.ingress_chart,
+                ingress_class=config.ingress_class,
+                load_balancer=config.load_balancer,
+                traffic_policy=config.target.traffic_policy,
+            ),
+            opts=on_cluster,
+        ).ingress_class
     ingress = NginxIngress(
         "pacman",
         NginxIngressArgs(
             namespace=namespace,
             service=pacman.service,
             service_port=pacman.service_port,
-            ingress_class=config.ingress_class,
+            ingress_class=ingress_class,
             host=config.ingress_host,
+            tls_secret=config.ingress_tls_secret,
+            tls_issuer=config.ingress_tls_issuer,
         ),
         # So that the address, once it is there, leads to pods that serve.
         opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[pacman])),
@@ -103,6 +125,7 @@ def main() -> None:
                 host=config.ingress_host,
                 ip=known[0],
                 hostname=known[1],
+                tls=bool(config.ingress_tls_secret),
                 node_address_is_local=config.target.node_address_is_local,
             )
         ),

@@ -1,8 +1,8 @@
-"""What the program must know of the cluster before it declares anything: which StorageClasses and IngressClasses exist.
+"""What the program must know of the cluster before it declares anything: its classes, nodes and certificate issuers.
 
-A class that does not exist would otherwise show as ten minutes of waiting for a volume or an address. This reads
-only, with the person's own kubeconfig and rights. Where it cannot read (no cluster yet, no right to list), it knows
-nothing, and what is wrong is left for the provider to say.
+What does not exist would otherwise show as ten minutes of waiting for a volume, an address or a node. This reads only,
+with the person's own kubeconfig and rights. Where it cannot read (no cluster yet, no right to list), it knows nothing,
+and what is wrong is left for the provider to say.
 """
 
 import json
@@ -17,20 +17,36 @@ DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 SECONDS = 5
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
+_NODES = "/api/v1/nodes"
+_ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
-    """The cluster's classes by name."""
+class IngressClass:
+    """Whose an IngressClass is."""
+
+    controller: str
+    """How its controller signs: `k8s.io/ingress-nginx`, `nginx.org/ingress-controller`."""
+    release: str = ""
+    """The Helm release that made it, `namespace/name`; "" where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What is there already, by name."""
 
     storage: Mapping[str, str | None]
     """StorageClass to the value of its default-class annotation, None where it has none."""
-    ingress: frozenset[str]
+    ingress: Mapping[str, IngressClass]
     """The IngressClasses."""
+    nodes: int | None = None
+    """Nodes that take any pod; None where they may not be listed."""
+    issuers: frozenset[str] | None = None
+    """The ClusterIssuers of cert-manager, none where it is not installed; None where they may not be listed."""
 
 
-def read_classes(context: str) -> Classes | None:
-    """The classes of a context's cluster, or None where they cannot be read within a few seconds."""
+def read(context: str) -> Cluster | None:
+    """What a context's cluster has, or None where its classes cannot be read within a few seconds."""
     try:
         api = connect(context)
         storage = _list(api, _STORAGE_CLASSES)
@@ -38,9 +54,12 @@ def read_classes(context: str) -> Classes | None:
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
-    return Classes(
-        {item["metadata"]["name"]: (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) for item in storage},
-        frozenset(item["metadata"]["name"] for item in ingress),
+    nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
+    return Cluster(
+        {_name(item): _annotations(item).get(DEFAULT_CLASS) for item in storage},
+        {_name(item): _ingress_class(item) for item in ingress},
+        None if nodes is None else sum(_takes_pods(node) for node in nodes),
+        None if issuers is None else frozenset(map(_name, issuers)),
     )
 
 
@@ -57,9 +76,9 @@ def restore_default_marks(context: str, marks: Mapping[str, str | None]) -> None
         Exception: The cluster cannot be reached or refuses; nothing is lost, and the same call can be made again.
     """
     api = connect(context)
-    now = {item["metadata"]["name"]: item for item in _list(api, _STORAGE_CLASSES)}
+    now = {_name(item): item for item in _list(api, _STORAGE_CLASSES)}
     for name, mark in marks.items():
-        if mark is None or name not in now or DEFAULT_CLASS in (now[name]["metadata"].get("annotations") or {}):
+        if mark is None or name not in now or DEFAULT_CLASS in _annotations(now[name]):
             continue
         _request(
             api,
@@ -85,11 +104,44 @@ def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401
     return items
 
 
+def _list_if_allowed(api: Any, path: str) -> list[dict[str, Any]] | None:  # noqa: ANN401
+    try:
+        return _list(api, path)
+    except _RefusedError as refused:
+        return [] if refused.status == 404 else None
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:
+    return item["metadata"].get("annotations") or {}
+
+
+def _ingress_class(item: Mapping[str, Any]) -> IngressClass:
+    helm = [_annotations(item).get(f"meta.helm.sh/release-{part}", "") for part in ("namespace", "name")]
+    return IngressClass(item["spec"].get("controller", ""), "/".join(helm) if all(helm) else "")
+
+
+def _takes_pods(node: Mapping[str, Any]) -> bool:
+    taints = node["spec"].get("taints") or []
+    return not any(taint["effect"] in ("NoSchedule", "NoExecute") for taint in taints)
+
+
+class _RefusedError(RuntimeError):
+    """The API answered, and not with what was asked for."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 def _request(api: Any, method: str, path: str, headers: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401
     call = api.param_serialize(
         method=method, resource_path=path, header_params=dict(headers), body=body, auth_settings=["BearerToken"]
     )
     answer = api.call_api(*call, _request_timeout=SECONDS)
     if answer.status >= 400:
-        raise RuntimeError(f"{method} {path}: {answer.status} {answer.reason}")
+        raise _RefusedError(answer.status, f"{method} {path}: {answer.status} {answer.reason}")
     return json.loads(answer.read())

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pulumi
 
 import images
+from components import NewStorageClass
 from targets import TARGETS, Target
 
 PROJECT = "pacman"
@@ -41,6 +42,8 @@ class Settings:
     """A pinned image of a MongoDB line that is maintained."""
     mongo_members: int
     """1, 3 or 5."""
+    mongo_spread: str
+    """`prefer` or `require`: members on different nodes."""
     mongo_volume_size: str
     """A Kubernetes quantity, 1Gi or more."""
     mongo_storage_class: str
@@ -49,12 +52,40 @@ class Settings:
     """A pinned image that can work with `mongo_image`."""
     pacman_replicas: int
     """1 to 100."""
+    pacman_max_replicas: int
+    """From `pacman_replicas` to 100, or 0 for no autoscaler."""
     pacman_location: bool
     """Whether Pacman may read its node."""
     ingress_host: str
     """A host name in lower case; "" for every name."""
     ingress_class: str
     """The IngressClass, never empty."""
+    ingress_controller: str
+    """`existing` or `install`."""
+    ingress_chart: str
+    """Where the controller's chart is; "" exactly where the controller exists."""
+    ingress_scope: str
+    """`public` or `private` where the program installs the controller and knows the load balancers, else ""."""
+    ingress_tls_secret: str
+    """The Secret of the certificate; "" for plain HTTP."""
+    ingress_tls_issuer: str
+    """The ClusterIssuer that makes the certificate; "" where somebody else does."""
+
+    @property
+    def new_storage_class(self) -> NewStorageClass | None:
+        """What the default class is made of where the program makes it; None where it has to be there."""
+        own = self.target.default_storage_class.format(namespace=self.namespace)
+        return self.target.new_storage_class if self.default_storage_class == own else None
+
+    @property
+    def controller_name(self) -> str:
+        """Namespace and Helm release of a controller that the program installs."""
+        return f"{self.namespace}-ingress"
+
+    @property
+    def load_balancer(self) -> Mapping[str, str]:
+        """The annotations of that controller's load balancer."""
+        return self.target.load_balancers.get(self.ingress_scope, {})
 
 
 def load(config: Mapping[str, str] | None = None) -> Settings:
@@ -74,36 +105,22 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
     reader.refuse_unknown()
 
     target = reader.get("target", _target)
-    default = reader.get("defaultStorageClass", lambda v: v if v in ("", "none") else _object_name(v))
-    if target and default == "":
-        default = target.default_storage_class
-    default = "" if default == "none" else default
-    demoted = reader.get("demoteStorageClasses", _object_names)
-    if default and demoted and default in demoted:
-        reader.fail(
-            "demoteStorageClasses", default, "must not hold the class that defaultStorageClass makes the default"
-        )
-    volume_class = reader.get("mongoStorageClass", lambda v: v and _object_name(v))
-    if target and volume_class == "":
-        volume_class = default or target.storage_class
-        if not volume_class and default is not None:
-            reader.fail("mongoStorageClass", "", f"must name a StorageClass on target {target.name}")
-
+    namespace = reader.get("namespace", _namespace)
     values: dict[str, Any] = {
         "target": target,
         "context": reader.get("context", _not_empty),
-        "namespace": reader.get("namespace", _namespace),
-        "default_storage_class": default,
-        "demote_storage_classes": demoted if default else (),
+        "namespace": namespace,
         "mongo_image": reader.get("mongoImage", lambda v: _image(v, images.check_mongo)),
-        "mongo_members": reader.get("mongoMembers", lambda v: _integer(v, {1, 3, 5}, "1, 3 or 5")),
+        "mongo_members": reader.get("mongoMembers", lambda v: _integer(v, {0, 1, 3, 5}, "1, 3 or 5, or 0"))
+        or (target and target.mongo_members),
+        "mongo_spread": reader.get("mongoSpread", lambda v: _one_of(v, "prefer", "require"))
+        or (target and target.mongo_spread),
         "mongo_volume_size": reader.get("mongoVolumeSize", _volume_size),
-        "mongo_storage_class": volume_class,
         "pacman_image": reader.get("pacmanImage", lambda v: _image(v, images.check_pacman)),
-        "pacman_replicas": reader.get("pacmanReplicas", lambda v: _integer(v, range(1, 101), "a number from 1 to 100")),
         "pacman_location": reader.get("pacmanLocation", _boolean),
-        "ingress_host": reader.get("ingressHost", _host),
-        "ingress_class": reader.get("ingressClass", _object_name),
+        **_storage_classes(reader, target, namespace),
+        **_replicas(reader),
+        **_ingress(reader, target, namespace),
     }
     if reader.problems:
         raise pulumi.RunError("\n".join(reader.problems))
@@ -113,6 +130,84 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
 def keys() -> list[str]:
     """The config keys that the program reads, as Pulumi.yaml has to declare them."""
     return [re.sub(r"_(.)", lambda m: m[1].upper(), field.name) for field in fields(Settings)]
+
+
+def _storage_classes(reader: "_Reader", target: Target | None, namespace: str | None) -> dict[str, Any]:
+    default = reader.get("defaultStorageClass", lambda v: v if v in ("", "none") else _object_name(v))
+    if target and default == "":
+        default = target.default_storage_class.format(namespace=namespace)
+    default = "" if default == "none" else default
+    demoted = reader.get("demoteStorageClasses", _object_names)
+    if default and demoted and default in demoted:
+        reader.fail(
+            "demoteStorageClasses", default, "must not hold the class that defaultStorageClass makes the default"
+        )
+    volumes = reader.get("mongoStorageClass", _object_name_or_empty)
+    if target and volumes == "":
+        volumes = default or target.storage_class
+        if not volumes and default is not None:
+            reader.fail("mongoStorageClass", "", f"must name a StorageClass on target {target.name}")
+    return {
+        "default_storage_class": default,
+        "demote_storage_classes": demoted if default else (),
+        "mongo_storage_class": volumes,
+    }
+
+
+def _replicas(reader: "_Reader") -> dict[str, Any]:
+    least = reader.get("pacmanReplicas", lambda v: _integer(v, range(1, 101), "a number from 1 to 100"))
+    most = reader.get("pacmanMaxReplicas", lambda v: _integer(v, range(101), "a number from 1 to 100, or 0"))
+    if least and most and most < least:
+        reader.fail("pacmanMaxReplicas", str(most), f"must not be less than pacmanReplicas, which is {least}")
+    return {"pacman_replicas": least, "pacman_max_replicas": most}
+
+
+def _ingress(reader: "_Reader", target: Target | None, namespace: str | None) -> dict[str, Any]:
+    host = reader.get("ingressHost", _host)
+    ingress_class = reader.get("ingressClass", _object_name_or_empty)
+    controller = reader.get("ingressController", lambda v: _one_of(v, "existing", "install"))
+    chart = reader.get("ingressChart", _chart)
+    scope = reader.get("ingressScope", lambda v: _one_of(v, "public", "private"))
+    secret = reader.get("ingressTlsSecret", _object_name_or_empty)
+    issuer = reader.get("ingressTlsIssuer", _object_name_or_empty)
+
+    if target and controller == "":
+        controller = target.ingress_controller
+    if target and controller == "install":
+        if chart == "":
+            reader.fail(
+                "ingressChart",
+                chart,
+                "must say where the chart is, since ingressController is install: a path or oci://",
+            )
+        # A release's name has 53 characters at most (Helm), of which "-ingress" takes 8.
+        if namespace and len(namespace) > 45:
+            reader.fail("namespace", namespace, "must have 45 characters at most where ingressController is install")
+        if scope and not target.load_balancers:
+            reader.fail("ingressScope", scope, f"must be empty: no load balancer is known of target {target.name}")
+        if target.load_balancers:
+            scope = scope or "private"
+    elif controller == "existing":
+        for key, value in (("ingressChart", chart), ("ingressScope", scope)):
+            if value:
+                reader.fail(key, value, "must be empty where ingressController is existing: it is its owner's to say")
+    if ingress_class == "":
+        ingress_class = f"{namespace}-nginx" if controller == "install" else "nginx"
+
+    for key, value in (("ingressTlsSecret", secret), ("ingressTlsIssuer", issuer)):
+        if value and host == "":
+            reader.fail(key, value, "needs ingressHost: a certificate is for a name")
+    if issuer and secret == "":
+        secret = "pacman-tls"  # noqa: S105 - the name of a Secret, not what is in it
+    return {
+        "ingress_host": host,
+        "ingress_class": ingress_class,
+        "ingress_controller": controller,
+        "ingress_chart": chart,
+        "ingress_scope": scope,
+        "ingress_tls_secret": secret,
+        "ingress_tls_issuer": issuer,
+    }
 
 
 def _running_config() -> Mapping[str, str]:
@@ -166,6 +261,24 @@ def _object_name(value: str) -> str:
     # RFC 1123 subdomain, as Kubernetes wants the name of a StorageClass and of an IngressClass.
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", value) or len(value) > 253:
         raise ValueError("must be a Kubernetes name: lower-case letters, digits, `-` and `.`, 253 characters at most")
+    return value
+
+
+def _object_name_or_empty(value: str) -> str:
+    return value and _object_name(value)
+
+
+def _one_of(value: str, *allowed: str) -> str:
+    if value and value not in allowed:
+        raise ValueError(f"must be {' or '.join(allowed)}, or empty")
+    return value
+
+
+def _chart(value: str) -> str:
+    if re.search(r"\s", value) or (":" in value and not value.startswith("oci://")):
+        raise ValueError("must be a path or an address that begins with oci://")
+    if re.search(r":[^/]*$", value.removeprefix("oci://")):
+        raise ValueError("must have no version: the one that is known to fit is in components/ingress_controller.py")
     return value
 
 

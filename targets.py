@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from components import NewStorageClass
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -10,11 +12,26 @@ class Target:
 
     name: str
     """Legal value of the config key `target`."""
-    default_storage_class: str
-    """Class to make the default where `defaultStorageClass` is empty; "" leaves the cluster's default alone."""
-    storage_class: str
+    default_storage_class: str = ""
+    """Class to make the default where `defaultStorageClass` is empty, with {namespace} for the stack's namespace; ""
+    leaves the cluster's default alone."""
+    new_storage_class: NewStorageClass | None = None
+    """What `default_storage_class` is made of, where it is the program that makes it."""
+    storage_class: str = ""
     """Class of the volumes where neither `mongoStorageClass` nor a default class is set; "" asks the person for one."""
-    node_address_is_local: bool
+    mongo_members: int = 1
+    """Members of the replica set where `mongoMembers` is 0."""
+    mongo_spread: str = "prefer"
+    """`prefer` or `require`: members on different nodes, where `mongoSpread` is empty."""
+    nodes_on_demand: bool = False
+    """Whether nodes usually come when a pod needs one: too few of them is then no error yet."""
+    ingress_controller: str = "existing"
+    """`existing` or `install`, where `ingressController` is empty."""
+    load_balancers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """`public`, `private` -> annotations that make the controller's load balancer so; {} where it is known of none."""
+    traffic_policy: str = "Local"
+    """`externalTrafficPolicy` of that load balancer with which the controller sees the client's own address."""
+    node_address_is_local: bool = False
     """The Ingress has the address of a node on the person's own machine: reaching it depends on the driver."""
     class_mends: Mapping[str, str] = field(default_factory=dict)
     """A class that may be missing, to how one gets it, with {context} for the stack's context."""
@@ -36,6 +53,62 @@ TARGETS = {
                 "nginx": "`minikube -p {context} addons enable ingress` brings it",
             },
         ),
-        Target(name="generic", default_storage_class="", storage_class="", node_address_is_local=False),
+        # Since 1.30 EKS marks no class as the default, and its gp2 is an older disk, not encrypted. gp3: see the EBS
+        # CSI driver's docs/parameters.md (kubernetes-sigs/aws-ebs-csi-driver); XFS: what MongoDB advises.
+        # An NLB of the AWS Load Balancer Controller (docs/guide/service/nlb.md) is internal unless the scheme says
+        # otherwise, publishes a host name and no address, and hides the client unless told to keep it; to pods it goes
+        # straight, so the policy Cluster costs no second hop.
+        Target(
+            name="eks",
+            default_storage_class="{namespace}-gp3",
+            new_storage_class=NewStorageClass(
+                provisioner="ebs.csi.aws.com",
+                parameters={"type": "gp3", "encrypted": "true", "csi.storage.k8s.io/fstype": "xfs"},
+            ),
+            mongo_members=3,
+            mongo_spread="require",
+            nodes_on_demand=True,
+            ingress_controller="install",
+            load_balancers={
+                scope: {
+                    f"service.beta.kubernetes.io/aws-load-balancer-{key}": value
+                    for key, value in (
+                        ("type", "external"),
+                        ("nlb-target-type", "ip"),
+                        ("scheme", scheme),
+                        ("target-group-attributes", "preserve_client_ip.enabled=true"),
+                    )
+                }
+                for scope, scheme in (("public", "internet-facing"), ("private", "internal"))
+            },
+            traffic_policy="Cluster",
+        ),
+        # managed-csi (Standard SSD) comes with every AKS cluster, encrypted at rest; its own default class is the same
+        # disk. Load balancers are public unless annotated (learn.microsoft.com, AKS, storage and internal-lb).
+        Target(
+            name="aks",
+            storage_class="managed-csi",
+            mongo_members=3,
+            mongo_spread="require",
+            nodes_on_demand=True,
+            ingress_controller="install",
+            load_balancers={
+                "public": {},
+                "private": {"service.beta.kubernetes.io/azure-load-balancer-internal": "true"},
+            },
+        ),
+        # standard-rwo (balanced persistent disk) is GKE's default, encrypted at rest; `standard` is the old, slow one.
+        # Load balancers are public unless annotated (cloud.google.com, GKE, persistent volumes and internal LB).
+        Target(
+            name="gke",
+            storage_class="standard-rwo",
+            mongo_members=3,
+            mongo_spread="require",
+            nodes_on_demand=True,
+            ingress_controller="install",
+            load_balancers={"public": {}, "private": {"networking.gke.io/load-balancer-type": "Internal"}},
+        ),
+        # Nothing is known of it, so nothing is touched and the volumes' class is asked for.
+        Target(name="generic"),
     )
 }

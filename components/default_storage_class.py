@@ -13,10 +13,21 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
-from pulumi_kubernetes.meta.v1 import ObjectMetaPatchArgs
-from pulumi_kubernetes.storage.v1 import StorageClassPatch
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs, ObjectMetaPatchArgs
+from pulumi_kubernetes.storage.v1 import StorageClass, StorageClassPatch
 
 import cluster
+from components.pods import PART_OF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewStorageClass:
+    """What a StorageClass is made of that the cluster does not have yet."""
+
+    provisioner: str
+    """The CSI driver, which must be installed."""
+    parameters: Mapping[str, str]
+    """The driver's parameters; Kubernetes allows no change to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +35,13 @@ class DefaultStorageClassArgs:
     """What a DefaultStorageClass is made of."""
 
     promote: str
-    """The class that gets the mark; it must exist."""
+    """The class that gets the mark; it must exist, unless `new` says what to make it of."""
     demote: Sequence[str]
     """The classes that lose it; each must exist."""
     context: str
     """The kubeconfig context of the cluster, to read the marks from and to restore them in."""
+    new: NewStorageClass | None = None
+    """What the promoted class is made of, where it does not exist; it is deleted with the stack."""
 
 
 class DefaultStorageClass(pulumi.ComponentResource):
@@ -65,9 +78,27 @@ class DefaultStorageClass(pulumi.ComponentResource):
 
         for storage_class in args.demote:
             mark("demote", storage_class, "false")
-        promoted = mark("promote", args.promote, "true")
+        promoted = (
+            self._make(name, args.promote, args.new, before) if args.new else mark("promote", args.promote, "true")
+        )
         self.storage_class = promoted.metadata.apply(lambda _: args.promote)
         self.register_outputs({"storageClass": self.storage_class})
+
+    def _make(self, name: str, storage_class: str, new: NewStorageClass, before: pulumi.Resource) -> StorageClass:
+        return StorageClass(
+            f"{name}-{storage_class}",
+            metadata=ObjectMetaArgs(
+                name=storage_class,
+                labels={"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": "pulumi"},
+                annotations={cluster.DEFAULT_CLASS: "true"},
+            ),
+            provisioner=new.provisioner,
+            parameters=new.parameters,
+            allow_volume_expansion=True,
+            # A disk is made in the zone of the pod that wants it, and not the other way round.
+            volume_binding_mode="WaitForFirstConsumer",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[before]),
+        )
 
 
 class _MarksProvider(ResourceProvider):
@@ -77,10 +108,10 @@ class _MarksProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        classes = cluster.read_classes(props["context"])
-        if classes is None:
+        known = cluster.read(props["context"])
+        if known is None:
             raise RuntimeError(f"cannot list the StorageClasses of context {props['context']}")
-        marks = {name: classes.storage.get(name) or "" for name in props["classes"]}
+        marks = {name: known.storage.get(name) or "" for name in props["classes"]}
         return CreateResult("marks", {**props, "marks": marks})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:

@@ -50,7 +50,7 @@ from pulumi_kubernetes.networking.v1 import (
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 from pulumi_random import RandomPassword
 
-from components.pods import Identity, container_security, pod_security
+from components.pods import Identity, apart, container_security, pod_security, spread
 
 PORT = 27017
 REPLICA_SET = "rs0"
@@ -76,6 +76,8 @@ class MongoStatefulSetArgs:
     """Class of the volumes. Named, so that it does not matter which class happens to be the default."""
     database: str
     """The database of the application; its user lives there and can read and write there only."""
+    one_per_node: bool = False
+    """Never two members on one node: a member without a node of its own stays pending."""
 
 
 class MongoStatefulSet(pulumi.ComponentResource):
@@ -198,6 +200,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
                         automount_service_account_token=False,
                         enable_service_links=False,
                         security_context=pod_security(UID, UID),
+                        affinity=apart(server) if args.one_per_node else None,
+                        topology_spread_constraints=spread(server),
                         # A primary steps down and drains its clients for up to 15 s before it closes its files.
                         termination_grace_period_seconds=60,
                         init_containers=[

@@ -10,6 +10,14 @@ from pulumi_kubernetes.apps.v1 import (
     DeploymentStrategyArgs,
     RollingUpdateDeploymentArgs,
 )
+from pulumi_kubernetes.autoscaling.v2 import (
+    CrossVersionObjectReferenceArgs,
+    HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerSpecArgs,
+    MetricSpecArgs,
+    MetricTargetArgs,
+    ResourceMetricSourceArgs,
+)
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
@@ -37,6 +45,7 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicyPortArgs,
     NetworkPolicySpecArgs,
 )
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 from pulumi_kubernetes.rbac.v1 import (
     ClusterRole,
     ClusterRoleBinding,
@@ -45,7 +54,7 @@ from pulumi_kubernetes.rbac.v1 import (
     SubjectArgs,
 )
 
-from components.pods import Identity, container_security, pod_security
+from components.pods import Identity, container_security, pod_security, spread
 
 PORT = 8080
 SERVICE_PORT = 80
@@ -54,6 +63,9 @@ UID, GID = 100, 101
 # Seconds between "no new connections, please" and SIGTERM, on which Pacman closes its listener at once: the time in
 # which every proxy must have heard that the pod is leaving.
 DRAIN_SECONDS = 5
+# What one pod may use before the autoscaler starts another. A value and not a share of the request, which is small so
+# that ten pods fit on a laptop.
+CPU_PER_POD = "200m"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +77,7 @@ class PacmanDeploymentArgs:
     image: str
     """An image with the contract of `saintdle/pacman`."""
     replicas: int
-    """Pods, 1 or more."""
+    """Pods, 1 or more; with an autoscaler, how many there are at first and at least."""
     mongo_hosts: Sequence[str]
     """DNS names of the database's members."""
     mongo_port: int
@@ -80,6 +92,8 @@ class PacmanDeploymentArgs:
     """More labels for the pods, such as those that let them reach the database."""
     location: bool = True
     """Let the pods read their node, so that a score says where it was made. Costs a ClusterRole with `get nodes`."""
+    max_replicas: int = 0
+    """The most pods that an autoscaler may start; 0 for no autoscaler."""
 
 
 class PacmanDeployment(pulumi.ComponentResource):
@@ -97,6 +111,10 @@ class PacmanDeployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: PacmanDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if args.replicas < 1:
             raise ValueError(f"{name}: replicas is {args.replicas}: must be 1 or more")
+        if 0 != args.max_replicas < args.replicas:
+            raise ValueError(
+                f"{name}: max_replicas is {args.max_replicas}: must be 0, or replicas ({args.replicas}) or more"
+            )
         super().__init__("pacman:index:PacmanDeployment", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         server = Identity("pacman", name)
@@ -106,9 +124,15 @@ class PacmanDeployment(pulumi.ComponentResource):
         if args.location:
             self._let_read_nodes(name, args.namespace, account.metadata.name, server, child)
 
-        Deployment(
+        deployment = Deployment(
             name,
-            metadata=meta,
+            metadata=ObjectMetaArgs(
+                name=name,
+                namespace=args.namespace,
+                labels=server.labels,
+                # Whoever scaled last owns `replicas`, also an autoscaler that is gone: to be taken over, no conflict.
+                annotations={"pulumi.com/patchForce": "true"},
+            ),
             spec=DeploymentSpecArgs(
                 replicas=args.replicas,
                 selector=LabelSelectorArgs(match_labels=server.selector),
@@ -125,6 +149,7 @@ class PacmanDeployment(pulumi.ComponentResource):
                         # A Service named mongo would inject MONGO_PORT=tcp://... and be taken for a setting.
                         enable_service_links=False,
                         security_context=pod_security(UID, GID),
+                        topology_spread_constraints=spread(server),
                         # The drain, and the 10 s that Pacman gives open connections.
                         termination_grace_period_seconds=DRAIN_SECONDS + 15,
                         containers=[
@@ -165,6 +190,40 @@ class PacmanDeployment(pulumi.ComponentResource):
                         ],
                     ),
                 ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Left out instead, an apply would give the field up, and the API server set it to its default: 1.
+                ignore_changes=["spec.replicas"] if args.max_replicas else None,
+            ),
+        )
+        if args.max_replicas:
+            HorizontalPodAutoscaler(
+                name,
+                metadata=meta,
+                spec=HorizontalPodAutoscalerSpecArgs(
+                    scale_target_ref=CrossVersionObjectReferenceArgs(
+                        api_version="apps/v1", kind="Deployment", name=deployment.metadata.name
+                    ),
+                    min_replicas=args.replicas,
+                    max_replicas=args.max_replicas,
+                    metrics=[
+                        MetricSpecArgs(
+                            type="Resource",
+                            resource=ResourceMetricSourceArgs(
+                                name="cpu", target=MetricTargetArgs(type="AverageValue", average_value=CPU_PER_POD)
+                            ),
+                        )
+                    ],
+                ),
+                opts=child,
+            )
+        PodDisruptionBudget(
+            name,
+            metadata=meta,
+            # Not minAvailable: with one pod that would block every node drain for ever.
+            spec=PodDisruptionBudgetSpecArgs(
+                max_unavailable=1, selector=LabelSelectorArgs(match_labels=server.selector)
             ),
             opts=child,
         )

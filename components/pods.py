@@ -1,16 +1,22 @@
-"""How every pod here is labelled and confined: the one place where a selector or a security context is written."""
+"""How every pod here is labelled, confined and spread: selectors and security contexts are written here only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pulumi_kubernetes.core.v1 import (
+    AffinityArgs,
     CapabilitiesArgs,
+    PodAffinityTermArgs,
+    PodAntiAffinityArgs,
     PodSecurityContextArgs,
     SeccompProfileArgs,
     SecurityContextArgs,
+    TopologySpreadConstraintArgs,
 )
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
 PART_OF = "pacman"
+NODE = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +68,28 @@ def container_security() -> SecurityContextArgs:
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
         capabilities=CapabilitiesArgs(drop=["ALL"]),
+    )
+
+
+def spread(identity: Identity) -> list[TopologySpreadConstraintArgs]:
+    """Pods over zones and over nodes as evenly as can be; one that finds no better place starts all the same."""
+    return [
+        TopologySpreadConstraintArgs(
+            topology_key=key,
+            max_skew=1,
+            when_unsatisfiable="ScheduleAnyway",
+            label_selector=LabelSelectorArgs(match_labels=identity.selector),
+        )
+        for key in ("topology.kubernetes.io/zone", NODE)
+    ]
+
+
+def apart(identity: Identity) -> AffinityArgs:
+    """Never two pods on one node. A spread constraint would allow it where there are fewer nodes than pods."""
+    return AffinityArgs(
+        pod_anti_affinity=PodAntiAffinityArgs(
+            required_during_scheduling_ignored_during_execution=[
+                PodAffinityTermArgs(topology_key=NODE, label_selector=LabelSelectorArgs(match_labels=identity.selector))
+            ]
+        )
     )

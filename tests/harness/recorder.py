@@ -128,11 +128,11 @@ def record(
 
 def record_program(
     config: Mapping[str, str],
-    classes: cluster.Classes | None = None,
+    known: cluster.Cluster | None = None,
     **options: Any,  # noqa: ANN401 - those of record
 ) -> Recorded:
-    """Runs `__main__.py` with Pulumi.yaml's defaults and `config` over them, on a cluster with these classes."""
-    with mock.patch.object(cluster, "read_classes", lambda context: classes):
+    """Runs `__main__.py` with Pulumi.yaml's defaults and `config` over them, on a cluster of which this is known."""
+    with mock.patch.object(cluster, "read", lambda context: known):
         return record(lambda: runpy.run_path(str(ROOT / "__main__.py")), {**defaults(), **config}, **options)
 
 

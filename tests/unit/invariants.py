@@ -18,14 +18,15 @@ Check = Callable[[Recorded], Iterator[str]]
 JUSTIFIED_DEPENDENCIES = {
     "DefaultStorageClass": {"RestrictedNamespace"},
     "StorageClassPatch": {"DefaultMarks"},
+    "StorageClass": {"DefaultMarks"},
     "PacmanDeployment": {"MongoStatefulSet"},
     "NginxIngress": {"PacmanDeployment"},
 }
 # All that anybody may do with the Kubernetes API.
 GRANTED = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
-# What carries no name of a component: it is the namespace, or belongs to it as a whole.
-_NAMESPACE_COMPONENT = "RestrictedNamespace"
-_CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding"}
+# Components whose objects do not carry their name: they are the namespace, or belong to the stack as a whole.
+_SHARED = {"RestrictedNamespace", "DefaultStorageClass"}
+_CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "StorageClass"}
 _WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 
@@ -96,10 +97,11 @@ def names(run: Recorded) -> Iterator[str]:
     for r, component in _objects(run):
         name = r.manifest["metadata"].get("name", "")
         if r.kind in _CLUSTER_WIDE - {"Namespace"}:
-            namespace, _, name = name.partition(":")
+            # The name of a class is a DNS name, which has no colon.
+            namespace, _, name = name.partition("-" if r.kind == "StorageClass" else ":")
             if namespace != run.exports["namespace"]:
-                yield _fault(r, "metadata.name", "must begin with the namespace and a colon: it is cluster-wide")
-        if not _derived(name, component.name) and component.kind != _NAMESPACE_COMPONENT:
+                yield _fault(r, "metadata.name", "must begin with the namespace: it is cluster-wide")
+        if not _derived(name, component.name) and component.kind not in _SHARED:
             yield _fault(r, "metadata.name", f"must be {component.name} or begin with {component.name}-, is {name!r}")
 
 
@@ -114,7 +116,7 @@ def labels(run: Recorded) -> Iterator[str]:
     """Every object says what it is in app.kubernetes.io labels, and its pods do too."""
     for r, component in _objects(run):
         wanted = {"part-of": PART_OF, "managed-by": "pulumi"}
-        if component.kind != _NAMESPACE_COMPONENT:
+        if component.kind not in _SHARED:
             wanted |= {"instance": component.name, "name": "", "component": ""}
         places = {"metadata.labels": r.manifest["metadata"].get("labels", {})}
         if r.kind in _WORKLOADS:
@@ -332,8 +334,8 @@ def _children(run: Recorded) -> Iterator[tuple[Resource, Resource]]:
 
 
 def _objects(run: Recorded) -> Iterator[tuple[Resource, Resource]]:
-    """Each Kubernetes object that is ours, with its component; a patch is of somebody else's."""
-    return ((r, c) for r, c in _children(run) if r in run.kubernetes() and not r.kind.endswith("Patch"))
+    """Each Kubernetes object that is ours, with its component; a patch is of somebody else's, a release is Helm's."""
+    return ((r, c) for r, c in _children(run) if r in run.kubernetes() and not r.kind.endswith(("Patch", "Release")))
 
 
 def _identity(p: Pods) -> Identity:

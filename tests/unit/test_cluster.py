@@ -18,28 +18,43 @@ import pytest
 import yaml
 
 import cluster
-from cluster import DEFAULT_CLASS, Classes
+from cluster import DEFAULT_CLASS, Cluster, IngressClass
 
 STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
+NODES = "/api/v1/nodes"
+ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
 
 
 @dataclass
 class Api:
-    """StorageClasses and IngressClasses as they stand in the API, and the requests that came."""
+    """What stands in the API, and the requests that came."""
 
     storage: dict[str, dict[str, str] | None] = field(default_factory=dict)
     """StorageClass to its annotations, None where it has none at all."""
-    ingress: list[str] = field(default_factory=list)
-    forbidden: bool = False
+    ingress: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    """IngressClass to its annotations, all of a controller `nginx.example`."""
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    """The spec of each node."""
+    issuers: list[str] | None = None
+    """The ClusterIssuers, None where their kind is unknown."""
+    forbidden: set[str] = field(default_factory=set)
+    """Paths that nobody may use."""
     patches: list[tuple[str, str, Any]] = field(default_factory=list)
     """Path, content type and body of every PATCH."""
     authorization: set[str | None] = field(default_factory=set)
 
     def get(self, path: str) -> dict[str, Any] | None:
         if path == STORAGE:
-            return {"items": [_item(name, annotations) for name, annotations in self.storage.items()]}
-        return {"items": [_item(name, None) for name in self.ingress]} if path == INGRESS else None
+            return {"items": [_item(*each) for each in self.storage.items()]}
+        if path == INGRESS:
+            spec = {"spec": {"controller": "nginx.example"}}
+            return {"items": [_item(*each) | spec for each in self.ingress.items()]}
+        if path == NODES:
+            return {"items": [_item("node", None) | {"spec": spec} for spec in self.nodes]}
+        if path == ISSUERS and self.issuers is not None:
+            return {"items": [_item(name, None) for name in self.issuers]}
+        return None
 
 
 def _item(name: str, annotations: dict[str, str] | None) -> dict[str, Any]:
@@ -54,12 +69,12 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         def do_GET(self) -> None:
             state.authorization.add(self.headers["Authorization"])
             body = state.get(self.path)
-            self.answer(403 if state.forbidden else 200 if body else 404, body)
+            self.answer(403 if self.path in state.forbidden else 404 if body is None else 200, body)
 
         def do_PATCH(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.patches.append((self.path, self.headers["Content-Type"], body))
-            self.answer(403 if state.forbidden else 200, body)
+            self.answer(403 if self.path in state.forbidden else 200, body)
 
         def answer(self, code: int, body: object) -> None:
             self.send_response(code)
@@ -111,27 +126,59 @@ def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
         "csi": {"x": "y"},
         "bare": None,
     }
-    api.ingress = ["nginx", "traefik"]
-    assert cluster.read_classes("arcade") == Classes(
-        {"standard": "true", "slow": "false", "csi": None, "bare": None}, frozenset({"nginx", "traefik"})
+    api.ingress = {"nginx": None, "traefik": {"x": "y"}}
+    assert cluster.read("arcade") == Cluster(
+        {"standard": "true", "slow": "false", "csi": None, "bare": None},
+        {"nginx": IngressClass("nginx.example"), "traefik": IngressClass("nginx.example")},
+        nodes=0,
+        issuers=frozenset(),
     )
     assert api.authorization == {"Bearer of-this-person"}
 
 
 def test_a_cluster_without_classes_is_not_one_that_cannot_be_read(api: Api) -> None:
-    assert cluster.read_classes("arcade") == Classes({}, frozenset())
+    assert cluster.read("arcade") == Cluster({}, {}, nodes=0, issuers=frozenset())
+
+
+def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
+    api.ingress = {"nginx": {"meta.helm.sh/release-namespace": "web", "meta.helm.sh/release-name": "front"}}
+    known = cluster.read("arcade")
+    assert known
+    assert known.ingress == {"nginx": IngressClass("nginx.example", "web/front")}
+
+
+def test_counts_the_nodes_that_take_any_pod(api: Api) -> None:
+    taints: list[dict[str, Any]] = [
+        {"taints": [{"effect": e}]} for e in ("NoSchedule", "NoExecute", "PreferNoSchedule")
+    ]
+    api.nodes = [{}, {"taints": []}, {"unschedulable": True, "taints": [{"effect": "NoSchedule"}]}, *taints]
+    known = cluster.read("arcade")
+    assert known
+    assert known.nodes == 3
+
+
+def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
+    api.issuers = ["own", "letsencrypt"]
+    known = cluster.read("arcade")
+    assert known
+    assert known.issuers == frozenset({"own", "letsencrypt"})
+
+
+def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
+    api.forbidden = {NODES, ISSUERS}
+    assert cluster.read("arcade") == Cluster({}, {}, nodes=None, issuers=None)
 
 
 def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -> None:
-    api.forbidden = True
-    assert cluster.read_classes("arcade") is None
+    api.forbidden = {STORAGE}
+    assert cluster.read("arcade") is None
     assert why() == f"cannot read classes: GET {STORAGE}: 403 Forbidden"
 
 
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize(("context", "reason"), [("elsewhere", "Connection refused"), ("unknown", "unknown")])
 def test_knows_nothing_where_nothing_answers(context: str, reason: str, why: Callable[[], str]) -> None:
-    assert cluster.read_classes(context) is None
+    assert cluster.read(context) is None
     assert reason in why()
 
 
@@ -139,7 +186,7 @@ def test_knows_nothing_without_a_kubeconfig(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[], str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert cluster.read_classes("arcade") is None
+    assert cluster.read("arcade") is None
     assert "No configuration found" in why()
 
 
@@ -150,7 +197,7 @@ def test_gives_up_within_a_few_seconds_on_a_cluster_that_accepts_and_says_nothin
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use(tmp_path, monkeypatch, silent.getsockname()[1])
         began = time.monotonic()
-        assert cluster.read_classes("arcade") is None
+        assert cluster.read("arcade") is None
         assert time.monotonic() - began < 3 * cluster.SECONDS, "it must not try again"
     assert "timed out" in why()
 
@@ -171,6 +218,6 @@ def test_restores_nothing_to_a_class_that_had_none_is_gone_or_was_marked_by_some
 
 
 def test_says_when_it_could_not_restore(api: Api) -> None:
-    api.forbidden = True
+    api.forbidden = {STORAGE}
     with pytest.raises(Exception, match="403"):
         cluster.restore_default_marks("arcade", {"standard": "true"})

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 import cluster
-from cluster import DEFAULT_CLASS, Classes
-from components import DefaultStorageClass, DefaultStorageClassArgs
+from cluster import DEFAULT_CLASS, Cluster
+from components import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
 from components.default_storage_class import _MarksProvider
 from tests.harness.recorder import Recorded, record
 
@@ -56,6 +56,21 @@ class TestPatches:
     def test_it_gives_out_the_class_that_is_the_default_then(self, run: Recorded) -> None:
         assert run.one("DefaultStorageClass").outputs == {"storageClass": "fast"}
 
+    def test_a_class_that_is_new_is_made_with_the_mark_and_not_patched(self) -> None:
+        new = NewStorageClass(provisioner="disks.example", parameters={"encrypted": "true"})
+        args = DefaultStorageClassArgs(promote="fast", demote=["slow"], context="arcade", new=new)
+        run = record(lambda: DefaultStorageClass("default", args))
+        assert marks(run) == {"slow": "false"}
+        made = run.one("StorageClass")
+        assert made.depends_on == frozenset({run.one("DefaultMarks").urn})
+        assert made.manifest["metadata"]["name"] == "fast"
+        assert made.manifest["metadata"]["annotations"] == {DEFAULT_CLASS: "true"}
+        assert made.manifest["provisioner"] == "disks.example"
+        assert made.manifest["parameters"] == {"encrypted": "true"}
+        assert made.manifest["allowVolumeExpansion"] is True
+        assert made.manifest["volumeBindingMode"] == "WaitForFirstConsumer"
+        assert run.one("DefaultStorageClass").outputs == {"storageClass": "fast"}
+
     def test_a_class_cannot_be_both(self) -> None:
         with pytest.raises(ValueError, match="default: demote holds fast, which promote names: must be other classes"):
             declare(demote=("standard", "fast"))
@@ -69,7 +84,7 @@ class TestMemory:
     @pytest.fixture
     def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
         classes: dict[str, str | None] = {"fast": None, "standard": "true", "slow": "false"}
-        monkeypatch.setattr(cluster, "read_classes", lambda context: Classes(classes, frozenset()))
+        monkeypatch.setattr(cluster, "read", lambda context: Cluster(classes, {}))
         return classes
 
     @pytest.fixture
@@ -107,7 +122,7 @@ class TestMemory:
         assert second["marks"] == {"fast": "", "standard": "true", "slow": "false"}
 
     def test_it_says_when_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "read_classes", lambda context: None)
+        monkeypatch.setattr(cluster, "read", lambda context: None)
         with pytest.raises(RuntimeError, match="cannot list the StorageClasses of context arcade"):
             self.create()
 

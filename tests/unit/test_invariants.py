@@ -20,6 +20,10 @@ STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 # What the committed stacks do not set, and people do.
 VARIANTS = {
     "three members": {"pacman:mongoMembers": "3"},
+    "members apart": {"pacman:mongoMembers": "3", "pacman:mongoSpread": "require"},
+    "an autoscaler": {"pacman:pacmanMaxReplicas": "10"},
+    "a certificate": {"pacman:ingressHost": "pacman.example", "pacman:ingressTlsSecret": "cert"},
+    "a controller": {"pacman:ingressController": "install", "pacman:ingressChart": "charts/nginx-ingress"},
     "ten pods": {"pacman:pacmanReplicas": "10"},
     "no location": {"pacman:pacmanLocation": "false"},
     "a host name": {"pacman:ingressHost": "pacman.example"},
@@ -41,7 +45,7 @@ def title(check: Check) -> str:
 
 
 def test_the_committed_stacks_are_found() -> None:
-    assert {"dev", "sandbox"} <= set(STACKS)
+    assert set(STACKS) == {"dev", "sandbox", "eks", "aks", "gke"}
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -67,7 +71,7 @@ def test_dev_and_sandbox_differ_in_context_and_images_only() -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_nothing_is_protected_retained_hooked_or_ignored_but_claim_templates(stack: str) -> None:
+def test_nothing_is_protected_retained_hooked_or_ignored_but_what_others_own(stack: str) -> None:
     """The lesson ends with `pulumi destroy`, which takes everything, on a plain CLI."""
     usual = {"aliases", "additionalSecretOutputs"}  # the SDK's own, from older API versions and secret fields
     given = {
@@ -76,7 +80,9 @@ def test_nothing_is_protected_retained_hooked_or_ignored_but_claim_templates(sta
         for key, value in r.options.items()
         if key not in usual
     }
-    assert given == {("StatefulSet", "ignoreChanges", "['spec.volumeClaimTemplates']")}
+    scaled = {("Deployment", "ignoreChanges", "['spec.replicas']")}
+    assert given - scaled == {("StatefulSet", "ignoreChanges", "['spec.volumeClaimTemplates']")}
+    assert bool(given & scaled) == bool(run_of(stack).of("HorizontalPodAutoscaler"))
 
 
 POD = ("inputs", "spec", "template", "spec")

@@ -18,9 +18,15 @@ IMAGE = "mongo:8.0.32"
 
 
 @cache
-def declare(members: int = 1, image: str = IMAGE, name: str = "mongo") -> Recorded:
+def declare(members: int = 1, image: str = IMAGE, name: str = "mongo", one_per_node: bool = False) -> Recorded:
     args = MongoStatefulSetArgs(
-        namespace="arcade", image=image, members=members, volume_size="2Gi", storage_class="fast", database="pacman"
+        namespace="arcade",
+        image=image,
+        members=members,
+        volume_size="2Gi",
+        storage_class="fast",
+        database="pacman",
+        one_per_node=one_per_node,
     )
     return record(lambda: MongoStatefulSet(name, args))
 
@@ -55,6 +61,20 @@ class TestReplicaSet:
     def test_an_even_or_unusual_number_is_refused(self, members: int) -> None:
         with pytest.raises(ValueError, match=f"mongo: members is {members}: must be 1, 3 or 5"):
             declare(members)
+
+    def test_members_spread_over_zones_and_nodes_where_they_can(self) -> None:
+        spread = pod("StatefulSet", 3)["topologySpreadConstraints"]
+        assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        assert {each["whenUnsatisfiable"] for each in spread} == {"ScheduleAnyway"}
+        assert all(each["labelSelector"] == spec("StatefulSet", 3)["selector"] for each in spread)
+        assert "affinity" not in pod("StatefulSet", 3)
+
+    def test_or_never_two_on_a_node(self) -> None:
+        apart = declare(3, one_per_node=True).one("StatefulSet").manifest["spec"]
+        (term,) = apart["template"]["spec"]["affinity"]["podAntiAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        assert term == {"topologyKey": "kubernetes.io/hostname", "labelSelector": apart["selector"]}
 
     def test_one_member_is_a_replica_set_too_so_that_it_can_grow(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]

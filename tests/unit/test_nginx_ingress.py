@@ -14,9 +14,15 @@ from components.nginx_ingress import access_hint, page_url, published_address
 from tests.harness.recorder import Recorded, record, record_program, stack_config
 
 
-def declare(host: str = "", status: Mapping[str, Any] | None = None) -> Recorded:
+def declare(host: str = "", status: Mapping[str, Any] | None = None, secret: str = "", issuer: str = "") -> Recorded:
     args = NginxIngressArgs(
-        namespace="arcade", service="pacman", service_port=80, ingress_class="nginx-public", host=host
+        namespace="arcade",
+        service="pacman",
+        service_port=80,
+        ingress_class="nginx-public",
+        host=host,
+        tls_secret=secret,
+        tls_issuer=issuer,
     )
     return record(lambda: NginxIngress("pacman", args), ingress_status=status)
 
@@ -34,13 +40,57 @@ class TestRule:
     def test_it_names_its_class_as_a_field_and_not_as_the_old_annotation(self) -> None:
         manifest = declare().one("Ingress").manifest
         assert manifest["spec"]["ingressClassName"] == "nginx-public"
-        assert "annotations" not in manifest["metadata"]
+        assert "kubernetes.io/ingress.class" not in manifest["metadata"]["annotations"]
 
     def test_without_a_host_it_answers_to_every_name_and_the_bare_address(self) -> None:
         assert "host" not in declare().one("Ingress").manifest["spec"]["rules"][0]
 
     def test_with_a_host_it_answers_to_that(self) -> None:
         assert declare("pacman.example").one("Ingress").manifest["spec"]["rules"][0]["host"] == "pacman.example"
+
+    def test_bodies_and_rates_are_limited_for_either_family_of_controllers(self) -> None:
+        annotations = declare().one("Ingress").manifest["metadata"]["annotations"]
+        assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "16k"
+        assert annotations["nginx.org/client-max-body-size"] == "16k"
+        assert annotations["nginx.ingress.kubernetes.io/limit-rps"] == "100"
+        assert annotations["nginx.org/limit-req-rate"] == "100r/s"
+
+
+class TestTls:
+    def test_without_a_secret_nothing_speaks_of_it(self) -> None:
+        manifest = declare("pacman.example").one("Ingress").manifest
+        assert "tls" not in manifest["spec"]
+        assert not any("ssl" in key or "hsts" in key for key in manifest["metadata"]["annotations"])
+
+    def test_the_certificate_is_for_the_host(self) -> None:
+        run = declare("pacman.example", secret="cert")  # noqa: S106 - its name
+        assert run.one("Ingress").manifest["spec"]["tls"] == [{"hosts": ["pacman.example"], "secretName": "cert"}]
+        assert run.one("NginxIngress").outputs["url"] == "https://pacman.example/"
+
+    def test_http_leads_to_https_and_browsers_remember_it_for_a_year(self) -> None:
+        annotations = declare("pacman.example", secret="cert").one("Ingress").manifest["metadata"]["annotations"]  # noqa: S106
+        assert annotations["nginx.ingress.kubernetes.io/ssl-redirect"] == "true"
+        assert annotations["nginx.org/ssl-redirect"] == "true"
+        assert annotations["nginx.org/hsts"] == "true"
+        assert annotations["nginx.org/hsts-max-age"] == str(365 * 24 * 3600)
+        assert not any(key.startswith(("cert-manager.io", "acme.")) for key in annotations)
+
+    def test_an_issuer_is_asked_for_the_certificate_and_its_challenge_uses_this_ingress(self) -> None:
+        run = declare("pacman.example", secret="cert", issuer="letsencrypt")  # noqa: S106
+        annotations = run.one("Ingress").manifest["metadata"]["annotations"]
+        assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt"
+        assert annotations["acme.cert-manager.io/http01-edit-in-place"] == "true"
+
+    @pytest.mark.parametrize(
+        ("given", "reason"),
+        [
+            ({"secret": "cert"}, "pacman: tls_secret is cert: needs host, a certificate is for a name"),
+            ({"host": "pacman.example", "issuer": "own"}, "pacman: tls_issuer is own: needs tls_secret"),
+        ],
+    )
+    def test_what_does_not_fit_together_is_refused(self, given: dict[str, Any], reason: str) -> None:
+        with pytest.raises(ValueError, match=reason):
+            declare(**given)
 
 
 class TestOutputs:
@@ -99,7 +149,7 @@ class TestPageUrl:
 FORWARD = "kubectl --context mk -n arcade port-forward service/pacman 9090:80  and open http://127.0.0.1:9090/"
 
 
-def hint(*, host: str = "", ip: str = "", hostname: str = "", local: bool = False) -> str:
+def hint(*, host: str = "", ip: str = "", hostname: str = "", tls: bool = False, local: bool = False) -> str:
     return access_hint(
         context="mk",
         namespace="arcade",
@@ -107,6 +157,7 @@ def hint(*, host: str = "", ip: str = "", hostname: str = "", local: bool = Fals
         host=host,
         ip=ip,
         hostname=hostname,
+        tls=tls,
         node_address_is_local=local,
     )
 
@@ -127,11 +178,19 @@ class TestAccessHint:
     def test_a_host_must_lead_to_the_address(self) -> None:
         assert hint(host="pacman.example", ip="203.0.113.7") == (
             "Open http://pacman.example/\n"
-            "pacman.example must lead to 203.0.113.7: in DNS, or for a look:"
+            "pacman.example must lead to 203.0.113.7: in DNS, by a record of type A, or for a look:"
             " curl -H 'Host: pacman.example' http://203.0.113.7/"
         )
         assert "curl -H 'Host: pacman.example' http://[fd00::1]/" in hint(host="pacman.example", ip="fd00::1")
-        assert "pacman.example must lead to lb.example" in hint(host="pacman.example", hostname="lb.example")
+        told = hint(host="pacman.example", hostname="lb.example")
+        assert "pacman.example must lead to lb.example: in DNS, by a record of type CNAME" in told
+
+    def test_with_a_certificate_the_name_has_to_be_asked_for(self) -> None:
+        told = hint(host="pacman.example", ip="203.0.113.7", tls=True)
+        assert told.startswith("Open https://pacman.example/\n")
+        assert told.endswith("curl --connect-to pacman.example:443:203.0.113.7:443 https://pacman.example/")
+        told = hint(host="pacman.example", ip="192.168.49.2", tls=True, local=True)
+        assert "open https://pacman.example/ with `127.0.0.1 pacman.example` in your hosts file" in told
 
     def test_a_node_on_the_own_machine_may_be_out_of_reach_and_there_are_two_ways_then(self) -> None:
         told = hint(ip="192.168.49.2", local=True).split("\n")

@@ -27,8 +27,9 @@ ARGS = PacmanDeploymentArgs(
 
 
 @cache
-def declare(replicas: int = 2, location: bool = True) -> Recorded:
-    return record(lambda: PacmanDeployment("pacman", replace(ARGS, replicas=replicas, location=location)))
+def declare(replicas: int = 2, location: bool = True, max_replicas: int = 0) -> Recorded:
+    args = replace(ARGS, replicas=replicas, location=location, max_replicas=max_replicas)
+    return record(lambda: PacmanDeployment("pacman", args))
 
 
 def deployment(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - those of declare
@@ -49,6 +50,40 @@ def container() -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container()["env"]}
+
+
+class TestScale:
+    def test_without_an_autoscaler_the_program_says_how_many(self) -> None:
+        run = declare()
+        assert run.of("HorizontalPodAutoscaler") == []
+        assert "ignoreChanges" not in run.one("Deployment").options
+
+    def test_an_autoscaler_goes_from_the_replicas_up_and_has_them_to_itself(self) -> None:
+        run = declare(max_replicas=6)
+        scaler = run.one("HorizontalPodAutoscaler").manifest["spec"]
+        assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
+        assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "pacman"}
+        cpu = {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "200m"}}
+        assert scaler["metrics"] == [{"type": "Resource", "resource": cpu}]
+        assert run.one("Deployment").options["ignoreChanges"] == ["spec.replicas"]
+        assert run.one("Deployment").manifest["spec"]["replicas"] == 2, "or it would begin with 1"
+
+    def test_whoever_scaled_last_is_no_conflict(self) -> None:
+        assert declare().one("Deployment").manifest["metadata"]["annotations"] == {"pulumi.com/patchForce": "true"}
+
+    def test_an_autoscaler_below_the_replicas_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"pacman: max_replicas is 1: must be 0, or replicas \(2\) or more"):
+            declare(max_replicas=1)
+
+    def test_a_drain_takes_one_pod_at_a_time_and_is_never_blocked(self) -> None:
+        budget = declare().one("PodDisruptionBudget").manifest["spec"]
+        assert budget == {"maxUnavailable": 1, "selector": deployment()["selector"]}
+
+    def test_pods_spread_over_zones_and_nodes_where_they_can(self) -> None:
+        spread = pod()["topologySpreadConstraints"]
+        assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        assert {each["whenUnsatisfiable"] for each in spread} == {"ScheduleAnyway"}
+        assert all(each["labelSelector"] == deployment()["selector"] for each in spread)
 
 
 class TestPods:
@@ -124,7 +159,8 @@ class TestRollout:
     def test_up_does_not_wait_for_the_service_after_the_pods(self) -> None:
         annotations = declare().one("Service").manifest["metadata"]["annotations"]
         assert annotations == {"pulumi.com/skipAwait": "true"}
-        assert "annotations" not in declare().one("Deployment").manifest["metadata"], "which is what is waited for"
+        waited_for = declare().one("Deployment").manifest["metadata"]["annotations"]
+        assert "pulumi.com/skipAwait" not in waited_for
 
 
 class TestWayIn:

@@ -8,17 +8,18 @@ import pytest
 
 import preflight
 import settings
-from cluster import Classes
+from cluster import Cluster, IngressClass
 from tests.harness.recorder import defaults, record_program, stack_config
 
-MINIKUBE = Classes({"standard": "true", "csi-hostpath-sc": None}, frozenset({"nginx"}))
+NGINX = {"nginx": IngressClass("k8s.io/ingress-nginx")}
+MINIKUBE = Cluster({"standard": "true", "csi-hostpath-sc": None}, NGINX)
 
 
 def config(**given: str) -> settings.Settings:
     return settings.load(defaults() | {f"pacman:{key}": value for key, value in given.items()})
 
 
-def problems(known: Classes, **given: str) -> list[str]:
+def problems(known: Cluster, **given: str) -> list[str]:
     with pytest.raises(pulumi.RunError) as raised:
         preflight.check(config(**given), known)
     return str(raised.value).split("\n")
@@ -38,7 +39,7 @@ def test_a_cluster_that_cannot_be_read_is_left_to_the_provider() -> None:
 
 
 def test_a_missing_default_class_is_named_once_with_the_way_to_list_them_and_the_mend() -> None:
-    known = Classes({"standard": "true"}, frozenset({"nginx"}))
+    known = Cluster({"standard": "true"}, NGINX)
     assert problems(known) == [
         'pacman:defaultStorageClass is "csi-hostpath-sc": no such StorageClass in context minikube;'
         " `kubectl --context minikube get storageclass` lists those that exist;"
@@ -52,7 +53,7 @@ def test_a_missing_class_of_the_volumes() -> None:
 
 
 def test_a_missing_ingress_class() -> None:
-    (line,) = problems(Classes(MINIKUBE.storage, frozenset()))
+    (line,) = problems(Cluster(MINIKUBE.storage, {}))
     assert line == (
         'pacman:ingressClass is "nginx": no such IngressClass in context minikube;'
         " `kubectl --context minikube get ingressclass` lists those that exist;"
@@ -61,19 +62,96 @@ def test_a_missing_ingress_class() -> None:
 
 
 def test_another_kind_of_cluster_gets_no_advice_about_minikube() -> None:
-    told = problems(Classes({}, frozenset()), target="generic", context="arcade", mongoStorageClass="fast")
+    told = problems(Cluster({}, {}), target="generic", context="arcade", mongoStorageClass="fast")
     assert len(told) == 2
     assert not any("minikube" in line for line in told)
     assert all("kubectl --context arcade get " in line for line in told)
 
 
 def test_all_that_is_missing_is_told_at_once() -> None:
-    told = problems(Classes({}, frozenset()), mongoStorageClass="fast")
+    told = problems(Cluster({}, {}), mongoStorageClass="fast")
     assert [line.split(" ")[0] for line in told] == [
         "pacman:defaultStorageClass",
         "pacman:mongoStorageClass",
         "pacman:ingressClass",
     ]
+
+
+EKS = {"target": "eks", "context": "arcade", "ingressChart": "oci://charts.example/nginx-ingress"}
+
+
+def test_a_class_that_the_program_makes_need_not_be_there() -> None:
+    assert preflight.check(config(**EKS), Cluster({}, {})) == ()
+
+
+def test_a_class_of_that_cluster_has_to_be_there_all_the_same() -> None:
+    (line,) = problems(Cluster({}, {}), **EKS, mongoStorageClass="fast")
+    assert line.startswith('pacman:mongoStorageClass is "fast": no such StorageClass in context arcade')
+
+
+class TestCollision:
+    OURS = "pacman-ingress/pacman-ingress"
+
+    @pytest.mark.parametrize(
+        ("owner", "named"),
+        [
+            (IngressClass("k8s.io/ingress-nginx"), "the controller k8s.io/ingress-nginx"),
+            (IngressClass("nginx.org/ingress-controller"), "the controller nginx.org/ingress-controller"),
+            (IngressClass("nginx.org/ingress-controller", "web/front"), "the Helm release web/front"),
+            (IngressClass("k8s.io/ingress-nginx", OURS), f"the Helm release {OURS}"),
+        ],
+    )
+    def test_a_class_that_is_somebody_elses_is_not_installed_over(self, owner: IngressClass, named: str) -> None:
+        (line,) = problems(Cluster({}, {"nginx": owner}), **EKS, ingressClass="nginx")
+        assert line == (
+            f'pacman:ingressClass is "nginx": belongs to {named} in context arcade; name another class to install'
+            " a controller beside it, or use it with ingressController existing"
+        )
+
+    def test_the_one_that_this_stack_made_is_its_own(self) -> None:
+        known = Cluster({}, {"pacman-nginx": IngressClass("nginx.org/ingress-controller", self.OURS)})
+        assert preflight.check(config(**EKS), known) == ()
+
+    def test_a_class_that_nobody_has_is_free(self) -> None:
+        assert preflight.check(config(**EKS), Cluster({}, NGINX)) == ()
+
+
+class TestNodes:
+    def test_too_few_for_members_that_must_not_share_one(self) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, nodes=2)
+        assert problems(known, mongoMembers="3", mongoSpread="require") == [
+            'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context minikube has 2;'
+            " add nodes, or set it to prefer"
+        ]
+
+    @pytest.mark.parametrize(("nodes", "spread"), [(3, "require"), (1, "prefer"), (None, "require")])
+    def test_enough_or_not_needed_or_not_known(self, nodes: int | None, spread: str) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, nodes=nodes)
+        assert preflight.check(config(mongoMembers="3", mongoSpread=spread), known) == ("standard",)
+
+    def test_a_cloud_may_add_them_so_it_only_warns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        assert preflight.check(config(**EKS), Cluster({}, {}, nodes=1)) == ()
+        assert said == [
+            "3 members need as many nodes that take pods, context arcade has 1: the cluster has to add some,"
+            " or a member stays pending"
+        ]
+
+
+class TestIssuer:
+    TLS = {"ingressHost": "pacman.example", "ingressTlsIssuer": "letsencrypt"}  # noqa: RUF012
+
+    def test_one_that_is_not_there(self) -> None:
+        (line,) = problems(Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"})), **self.TLS)
+        assert line == (
+            'pacman:ingressTlsIssuer is "letsencrypt": no such ClusterIssuer in context minikube;'
+            " `kubectl --context minikube get clusterissuer` lists those that exist"
+        )
+
+    @pytest.mark.parametrize("issuers", [frozenset({"letsencrypt"}), None])
+    def test_one_that_is_there_or_may_be(self, issuers: frozenset[str] | None) -> None:
+        assert preflight.check(config(**self.TLS), Cluster(MINIKUBE.storage, NGINX, issuers=issuers)) == ("standard",)
 
 
 def test_the_program_demotes_what_exists_and_no_more() -> None:
@@ -87,5 +165,5 @@ def test_the_program_demotes_what_exists_and_no_more() -> None:
 
 def test_the_program_stops_before_it_declares_anything() -> None:
     with pytest.raises(SystemExit) as ended:
-        record_program(stack_config("dev"), Classes(MINIKUBE.storage, frozenset()))
+        record_program(stack_config("dev"), Cluster(MINIKUBE.storage, {}))
     assert ended.value.code == 32

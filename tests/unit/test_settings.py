@@ -24,6 +24,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     if not key.startswith("pulumi:")
 }
 DIGEST = "sha256:" + "a" * 64
+CHART = "oci://charts.example/nginx-ingress"
 
 
 def load(**given: str) -> Settings:
@@ -71,13 +72,20 @@ class TestWhatIsLegal:
             demote_storage_classes=("standard",),
             mongo_image="mongo:8.0.32",
             mongo_members=1,
+            mongo_spread="prefer",
             mongo_volume_size="2Gi",
             mongo_storage_class="csi-hostpath-sc",
             pacman_image=DECLARED["pacmanImage"]["default"],
             pacman_replicas=1,
+            pacman_max_replicas=0,
             pacman_location=True,
             ingress_host="",
             ingress_class="nginx",
+            ingress_controller="existing",
+            ingress_chart="",
+            ingress_scope="",
+            ingress_tls_secret="",
+            ingress_tls_issuer="",
         )
 
     @pytest.mark.parametrize("stack", STACKS)
@@ -105,6 +113,9 @@ class TestWhatIsLegal:
             ({"demoteStorageClasses": '["slow","slow"]'}, "demote_storage_classes", ("slow",)),
             ({"mongoImage": "mirror.example:5000/lib/mongo:7.0.43"}, "mongo_image", None),
             ({"mongoImage": f"mongo@{DIGEST}"}, "mongo_image", f"mongo@{DIGEST}"),
+            ({"mongoSpread": "require"}, "mongo_spread", "require"),
+            ({"pacmanMaxReplicas": "1"}, "pacman_max_replicas", 1),
+            ({"ingressClass": "arcade"}, "ingress_class", "arcade"),
         ],
     )
     def test_takes(self, given: dict[str, str], field: str, value: object) -> None:
@@ -138,6 +149,63 @@ class TestWhatIsLegal:
         assert loaded.demote_storage_classes == demoted
         assert loaded.mongo_storage_class == volumes
 
+    CLOUDS = ("eks", "aks", "gke")
+
+    @pytest.mark.parametrize("target", CLOUDS)
+    def test_a_cloud_has_three_members_apart_and_a_controller_of_its_own_that_is_not_public(self, target: str) -> None:
+        loaded = load(target=target, ingressChart=CHART)
+        assert (loaded.mongo_members, loaded.mongo_spread) == (3, "require")
+        assert (loaded.ingress_controller, loaded.ingress_class) == ("install", "pacman-nginx")
+        assert loaded.controller_name == "pacman-ingress"
+        assert loaded.ingress_scope == "private"
+        assert loaded.load_balancer == loaded.target.load_balancers["private"]
+
+    @pytest.mark.parametrize("target", CLOUDS)
+    def test_all_that_a_target_says_can_be_said_otherwise(self, target: str) -> None:
+        loaded = load(
+            target=target,
+            defaultStorageClass="quick",
+            mongoStorageClass="fast",
+            mongoMembers="5",
+            mongoSpread="prefer",
+            ingressController="existing",
+            ingressClass="web",
+        )
+        assert (loaded.default_storage_class, loaded.mongo_storage_class) == ("quick", "fast")
+        assert loaded.new_storage_class is None
+        assert (loaded.mongo_members, loaded.mongo_spread) == (5, "prefer")
+        assert (loaded.ingress_controller, loaded.ingress_class) == ("existing", "web")
+        assert (loaded.ingress_scope, loaded.load_balancer) == ("", {})
+        public = load(target=target, ingressChart=CHART, ingressScope="public", ingressClass="web")
+        assert public.load_balancer == public.target.load_balancers["public"] != public.target.load_balancers["private"]
+        assert public.ingress_class == "web"
+
+    def test_only_eks_gets_a_class_that_is_made_for_it(self) -> None:
+        made = load(target="eks", ingressChart=CHART, namespace="arcade")
+        assert made.default_storage_class == made.mongo_storage_class == "arcade-gp3"
+        assert made.new_storage_class == TARGETS["eks"].new_storage_class
+        assert load(target="aks", ingressChart=CHART).mongo_storage_class == "managed-csi"
+        assert load(target="gke", ingressChart=CHART).mongo_storage_class == "standard-rwo"
+        others = [load(target=target, ingressChart=CHART) for target in ("aks", "gke")]
+        assert [(loaded.default_storage_class, loaded.new_storage_class) for loaded in others] == [("", None)] * 2
+        assert load().new_storage_class is None
+
+    def test_a_controller_can_be_installed_where_no_load_balancer_is_known(self) -> None:
+        loaded = load(ingressController="install", ingressChart="charts/nginx-ingress-2.6.4.tgz")
+        assert (loaded.ingress_class, loaded.ingress_scope, loaded.load_balancer) == ("pacman-nginx", "", {})
+
+    @pytest.mark.parametrize(
+        ("given", "secret"),
+        [
+            ({}, ""),
+            ({"ingressTlsSecret": "cert"}, "cert"),
+            ({"ingressTlsIssuer": "letsencrypt"}, "pacman-tls"),
+            ({"ingressTlsIssuer": "letsencrypt", "ingressTlsSecret": "cert"}, "cert"),
+        ],
+    )
+    def test_where_the_certificate_lies(self, given: dict[str, str], secret: str) -> None:
+        assert load(ingressHost="pacman.example", **given).ingress_tls_secret == secret
+
 
 NAME = "must be a Kubernetes name"
 HOST = "must be a host name in lower case"
@@ -146,7 +214,12 @@ ADDRESS = "must be a name; leave it empty and the Ingress answers on its bare ad
 LABEL = "must be a DNS label"
 OWN = "must be a namespace of its own"
 COUNT = "must be a number from 1 to 100"
-MEMBERS = "must be 1, 3 or 5"
+MEMBERS = "must be 1, 3 or 5, or 0"
+MOST = "must be a number from 1 to 100, or 0"
+SPREAD = "must be prefer or require, or empty"
+CONTROLLER = "must be existing or install, or empty"
+SCOPE = "must be public or private, or empty"
+PATH = "must be a path or an address that begins with oci://"
 QUANTITY = "must be a Kubernetes quantity such as 2Gi"
 SIZE = "must be 1Gi or more"
 REFERENCE = "not an image reference; expected name:version"
@@ -155,9 +228,9 @@ LINES = "not a MongoDB that should be run; allowed: 7.0 from 7.0.43, 8.0 from 8.
 LIST = "must be a list of names; `pulumi config set --path"
 # Key, value, and the part of the message that says what is allowed.
 BAD: list[tuple[str, str, str]] = [
-    ("target", "", "must be one of minikube, generic"),
-    ("target", "Minikube", "must be one of minikube, generic"),
-    ("target", "openshift", "must be one of minikube, generic"),
+    ("target", "", "must be one of minikube, eks, aks, gke, generic"),
+    ("target", "Minikube", "must be one of minikube, eks, aks, gke, generic"),
+    ("target", "openshift", "must be one of minikube, eks, aks, gke, generic"),
     ("context", "", "must name a context; `kubectl config get-contexts` lists yours"),
     ("context", "  ", "must name a context"),
     ("namespace", "", LABEL),
@@ -189,7 +262,6 @@ BAD: list[tuple[str, str, str]] = [
     ("mongoImage", "Mongo:8.0.32", REFERENCE),
     ("mongoImage", "mongo:8.0.32@sha256:abc", REFERENCE),
     ("mongoImage", "mongo :8.0.32", REFERENCE),
-    ("mongoMembers", "0", MEMBERS),
     ("mongoMembers", "-1", MEMBERS),
     ("mongoMembers", "2", MEMBERS),
     ("mongoMembers", "4", MEMBERS),
@@ -239,12 +311,81 @@ BAD: list[tuple[str, str, str]] = [
     ("ingressHost", "pacman.example\nx", HOST),
     ("ingressHost", "192.168.49.2", ADDRESS),
     ("ingressHost", "fd00::1", ADDRESS),
-    ("ingressClass", "", NAME),
+    ("ingressClass", "Nginx", NAME),
     ("ingressClass", "nginx/public", NAME),
+    ("ingressClass", " ", NAME),
+    ("target", "EKS", "must be one of minikube, eks, aks, gke, generic"),
+    ("target", "aws", "must be one of minikube, eks, aks, gke, generic"),
+    ("mongoMembers", "6", MEMBERS),
+    ("mongoSpread", "node", SPREAD),
+    ("mongoSpread", "Require", SPREAD),
+    ("mongoSpread", "none", SPREAD),
+    ("mongoSpread", "true", SPREAD),
+    ("pacmanMaxReplicas", "-1", MOST),
+    ("pacmanMaxReplicas", "101", MOST),
+    ("pacmanMaxReplicas", "many", MOST),
+    ("pacmanMaxReplicas", "", MOST),
+    ("pacmanMaxReplicas", "2.0", MOST),
+    ("ingressController", "nginx", CONTROLLER),
+    ("ingressController", "Install", CONTROLLER),
+    ("ingressController", "true", CONTROLLER),
+    ("ingressChart", "charts.example/nginx-ingress:2.6.4", PATH),
+    ("ingressChart", "https://charts.example/nginx-ingress", PATH),
+    ("ingressChart", "my chart", PATH),
+    ("ingressChart", "oci://charts.example/nginx-ingress:2.6.4", "must have no version"),
+    ("ingressScope", "internal", SCOPE),
+    ("ingressScope", "internet-facing", SCOPE),
+    ("ingressScope", "Public", SCOPE),
+    ("ingressTlsSecret", "Pacman_TLS", NAME),
+    ("ingressTlsSecret", "pacman/tls", NAME),
+    ("ingressTlsIssuer", "Let's Encrypt", NAME),
+    ("ingressTlsIssuer", "ClusterIssuer/letsencrypt", NAME),
+]
+INSTALL = {"ingressController": "install", "ingressChart": CHART}
+EMPTY_CHART = "must say where the chart is, since ingressController is install: a path or oci://"
+OWNER = "must be empty where ingressController is existing: it is its owner's to say"
+NEEDS_HOST = "needs ingressHost: a certificate is for a name"
+# What each value would be legal by itself for: the config, the key that is blamed, and the whole of the reason.
+TOGETHER: list[tuple[dict[str, str], str, str]] = [
+    ({"pacmanReplicas": "3", "pacmanMaxReplicas": "2"}, "pacmanMaxReplicas", "must not be less than pacmanReplicas"),
+    ({"pacmanReplicas": "100", "pacmanMaxReplicas": "99"}, "pacmanMaxReplicas", "which is 100"),
+    *(({"target": target}, "ingressChart", EMPTY_CHART) for target in ("eks", "aks", "gke")),
+    ({"ingressController": "install"}, "ingressChart", EMPTY_CHART),
+    ({"ingressChart": CHART}, "ingressChart", OWNER),
+    ({"target": "eks", "ingressController": "existing", "ingressChart": CHART}, "ingressChart", OWNER),
+    ({"ingressScope": "public"}, "ingressScope", OWNER),
+    ({"target": "gke", "ingressController": "existing", "ingressScope": "private"}, "ingressScope", OWNER),
+    (INSTALL | {"ingressScope": "public"}, "ingressScope", "no load balancer is known of target minikube"),
+    (
+        INSTALL | {"target": "generic", "mongoStorageClass": "fast", "ingressScope": "private"},
+        "ingressScope",
+        "no load balancer is known of target generic",
+    ),
+    (INSTALL | {"namespace": "a" * 46}, "namespace", "must have 45 characters at most where ingressController is"),
+    ({"ingressTlsSecret": "cert"}, "ingressTlsSecret", NEEDS_HOST),
+    ({"ingressTlsIssuer": "letsencrypt"}, "ingressTlsIssuer", NEEDS_HOST),
+    ({"target": "aks", "ingressChart": CHART, "ingressTlsIssuer": "own"}, "ingressTlsIssuer", NEEDS_HOST),
+    ({"target": "eks", "ingressChart": CHART, "defaultStorageClass": "none"}, "mongoStorageClass", "on target eks"),
+    (
+        {"target": "eks", "ingressChart": CHART, "demoteStorageClasses": '["pacman-gp3"]'},
+        "demoteStorageClasses",
+        "must not hold the class that defaultStorageClass makes the default",
+    ),
+    (
+        {"target": "gke", "ingressChart": CHART, "defaultStorageClass": "standard"},
+        "demoteStorageClasses",
+        "must not hold the class that defaultStorageClass makes the default",
+    ),
 ]
 
 
 class TestWhatIsNot:
+    @pytest.mark.parametrize(("given", "key", "reason"), TOGETHER)
+    def test_what_does_not_fit_together_is_one_line_too(self, given: dict[str, str], key: str, reason: str) -> None:
+        (line,) = problems(**given)
+        assert line.startswith(f"pacman:{key} is ")
+        assert reason in line
+
     @pytest.mark.parametrize(("key", "value", "allowed"), BAD, ids=[f"{key}={value[:20]!r}" for key, value, _ in BAD])
     def test_is_one_line_that_names_key_value_and_what_is_allowed(self, key: str, value: str, allowed: str) -> None:
         (line,) = problems(**{key: value})

@@ -1,0 +1,105 @@
+"""A controller for the Ingress, on clusters that have none: NGINX Ingress Controller of F5, as its makers publish it.
+
+Not ingress-nginx, which many clusters still run: it is retired since March 2026 and gets no security fixes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Namespace
+from pulumi_kubernetes.helm.v3 import Release
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.pods import NODE, Identity
+
+# Of 16 July 2026; the chart brings the controller 5.5.4.
+CHART_VERSION = "2.6.4"
+# How the controller signs its IngressClass.
+CONTROLLER = "nginx.org/ingress-controller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressControllerArgs:
+    """What an IngressController is made of."""
+
+    chart: str
+    """Where the chart is: a path, or an oci:// address without a version."""
+    ingress_class: str
+    """The IngressClass to make; nobody else's may have that name."""
+    load_balancer: Mapping[str, str]
+    """Annotations of the load balancer's Service, which say who may reach it."""
+    traffic_policy: str
+    """`Local` or `Cluster`: the `externalTrafficPolicy` with which the client's address is kept."""
+
+
+class IngressController(pulumi.ComponentResource):
+    """An NGINX ingress controller behind a load balancer of the cloud: the Helm release `name` in a namespace `name`.
+
+    A release's name has 53 characters at most.
+    """
+
+    ingress_class: pulumi.Output[str]
+    """The IngressClass, known once the controller runs."""
+
+    def __init__(self, name: str, args: IngressControllerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("pacman:index:IngressController", name, None, opts)
+        namespace = Namespace(
+            name,
+            metadata=ObjectMetaArgs(
+                name=name,
+                labels={
+                    **Identity("nginx", name, role="controller").labels,
+                    "pod-security.kubernetes.io/enforce": "restricted",
+                    "pod-security.kubernetes.io/enforce-version": "v1.30",
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        release = Release(
+            name,
+            name=name,
+            namespace=namespace.metadata.name,
+            chart=args.chart,
+            version=CHART_VERSION,
+            # Of kinds that are not used here (`enableCustomResources`); helm would never update or delete them.
+            skip_crds=True,
+            # Seconds; a cloud may take minutes for a load balancer.
+            timeout=600,
+            values=_values(name, args),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.ingress_class = release.status.apply(lambda _: args.ingress_class)
+        self.register_outputs({"ingressClass": self.ingress_class})
+
+
+def _values(release: str, args: IngressControllerArgs) -> dict[str, object]:
+    labels = {"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": release}
+    return {
+        "controller": {
+            "replicaCount": 2,
+            "ingressClass": {"name": args.ingress_class, "create": True, "setAsDefaultIngress": False},
+            # The Ingress of this program needs no host.
+            "allowEmptyIngressHost": True,
+            "enableCustomResources": False,
+            "enableSnippets": False,
+            "telemetryReporting": {"enable": False},
+            "reportIngressStatus": {"enable": True},
+            "service": {
+                "type": "LoadBalancer",
+                "annotations": dict(args.load_balancer),
+                "externalTrafficPolicy": args.traffic_policy,
+            },
+            "readOnlyRootFilesystem": True,
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+            "podDisruptionBudget": {"enabled": True, "maxUnavailable": 1},
+            "topologySpreadConstraints": [
+                {
+                    "topologyKey": NODE,
+                    "maxSkew": 1,
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": labels},
+                }
+            ],
+        }
+    }
