@@ -53,6 +53,17 @@ preview: .venv/ready ## Show what `make up` would change
 	$(enter)
 	pulumi preview --diff
 
+.PHONY: render
+render: .venv/ready ## Print the manifests that the program declares for STACK, without engine, cluster or secret
+	$(python) -m tests.harness.render "$(STACK)"
+
+.PHONY: golden
+golden: .venv/ready ## Write the manifests of every stack into tests/golden, for a review of what a change does to each
+	for file in Pulumi.*.yaml; do
+	  stack=$${file#Pulumi.} stack=$${stack%.yaml}
+	  $(python) -m tests.harness.render "$$stack" >"tests/golden/$$stack.yaml"
+	done
+
 .PHONY: test
 test: check ## Everything: the checks, then the real engine, a real database and the lesson, in a real browser
 	$(MAKE) up
@@ -70,7 +81,7 @@ check: .venv/ready ## What needs no cluster and no engine: lint, types, unit tes
 	$(python) -m ruff check --quiet .
 	$(python) -m ruff format --quiet --check .
 	$(python) -m mypy
-	$(python) -m pytest --quiet tests/unit
+	$(python) -m pytest --quiet tests/unit tests/golden
 
 .PHONY: conformance
 conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases: PROVIDER=/path/to/pulumi-resource-kubernetes

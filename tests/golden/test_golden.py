@@ -1,0 +1,31 @@
+"""The manifests of every committed stack, as they were reviewed: `make golden` writes them anew.
+
+A difference is no fault in itself, but one that a review has to see. That a cluster takes the manifests, the engine
+tests show.
+"""
+
+import pytest
+
+from tests.harness.recorder import ROOT
+from tests.harness.render import render_stack, stacks
+
+FOLDER = ROOT / "tests/golden"
+
+
+@pytest.mark.parametrize("stack", stacks())
+def test_is_what_was_reviewed(stack: str) -> None:
+    golden = FOLDER / f"{stack}.yaml"
+    assert golden.exists(), "run `make golden`"
+    assert render_stack(stack) == golden.read_text(), "run `make golden`, and look at the difference"
+
+
+@pytest.mark.parametrize("stack", stacks())
+def test_is_the_same_each_time_and_holds_no_secret(stack: str) -> None:
+    text = render_stack(stack)
+    assert text == render_stack(stack)
+    assert "generated-for-" not in text
+    assert "password: (secret)" in text
+
+
+def test_there_is_no_file_for_a_stack_that_is_gone() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(stacks())
