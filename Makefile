@@ -81,7 +81,7 @@ check: .venv/ready ## What needs no cluster and no engine: lint, types, unit tes
 	$(python) -m ruff check --quiet .
 	$(python) -m ruff format --quiet --check .
 	$(python) -m mypy
-	$(python) -m pytest --quiet tests/unit tests/golden
+	$(python) -m pytest --quiet tests/unit tests/golden tests/policy
 
 .PHONY: conformance
 conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases: PROVIDER=/path/to/pulumi-resource-kubernetes

@@ -89,7 +89,8 @@ def main() -> None:
             IngressControllerArgs(
                 chart=config.ingress_chart,
                 ingress_class=config.ingress_class,
-                load_balancer=config.load_balancer,
+                scope=config.ingress_scope,
+                load_balancer=config.target.load_balancers[config.ingress_scope],
                 traffic_policy=config.target.traffic_policy,
             ),
             opts=on_cluster,

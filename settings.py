@@ -65,7 +65,7 @@ class Settings:
     ingress_chart: str
     """Where the controller's chart is; "" exactly where the controller exists."""
     ingress_scope: str
-    """`public` or `private` where the program installs the controller and knows the load balancers, else ""."""
+    """`public` or `private` where the program installs the controller, else ""."""
     ingress_tls_secret: str
     """The Secret of the certificate; "" for plain HTTP."""
     ingress_tls_issuer: str
@@ -81,11 +81,6 @@ class Settings:
     def controller_name(self) -> str:
         """Namespace and Helm release of a controller that the program installs."""
         return f"{self.namespace}-ingress"
-
-    @property
-    def load_balancer(self) -> Mapping[str, str]:
-        """The annotations of that controller's load balancer."""
-        return self.target.load_balancers.get(self.ingress_scope, {})
 
 
 def load(config: Mapping[str, str] | None = None) -> Settings:
@@ -183,10 +178,11 @@ def _ingress(reader: "_Reader", target: Target | None, namespace: str | None) ->
         # A release's name has 53 characters at most (Helm), of which "-ingress" takes 8.
         if namespace and len(namespace) > 45:
             reader.fail("namespace", namespace, "must have 45 characters at most where ingressController is install")
-        if scope and not target.load_balancers:
-            reader.fail("ingressScope", scope, f"must be empty: no load balancer is known of target {target.name}")
-        if target.load_balancers:
-            scope = scope or "private"
+        if scope == "":
+            scope = "private"
+        if scope and scope not in target.load_balancers:
+            reason = f"must be public on target {target.name}: no way is known to make a load balancer private there"
+            reader.fail("ingressScope", scope, reason)
     elif controller == "existing":
         for key, value in (("ingressChart", chart), ("ingressScope", scope)):
             if value:

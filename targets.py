@@ -27,8 +27,8 @@ class Target:
     """Whether nodes usually come when a pod needs one: too few of them is then no error yet."""
     ingress_controller: str = "existing"
     """`existing` or `install`, where `ingressController` is empty."""
-    load_balancers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """`public`, `private` -> annotations that make the controller's load balancer so; {} where it is known of none."""
+    load_balancers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"public": {}})
+    """`public`, `private` -> annotations that make the controller's load balancer so; what is missing, nobody knows."""
     traffic_policy: str = "Local"
     """`externalTrafficPolicy` of that load balancer with which the controller sees the client's own address."""
     node_address_is_local: bool = False

@@ -15,6 +15,8 @@ from components.pods import NODE, Identity
 
 # Of 16 July 2026; the chart brings the controller 5.5.4.
 CHART_VERSION = "2.6.4"
+# Says on its Service for whom a load balancer is, so that none is public by accident (policy/rules.py).
+SCOPE = "pacman/scope"
 # How the controller signs its IngressClass.
 CONTROLLER = "nginx.org/ingress-controller"
 
@@ -27,8 +29,10 @@ class IngressControllerArgs:
     """Where the chart is: a path, or an oci:// address without a version."""
     ingress_class: str
     """The IngressClass to make; nobody else's may have that name."""
+    scope: str
+    """`public` or `private`: who may reach it."""
     load_balancer: Mapping[str, str]
-    """Annotations of the load balancer's Service, which say who may reach it."""
+    """Annotations by which the cloud makes a load balancer that is so."""
     traffic_policy: str
     """`Local` or `Cluster`: the `externalTrafficPolicy` with which the client's address is kept."""
 
@@ -87,7 +91,7 @@ def _values(release: str, args: IngressControllerArgs) -> dict[str, object]:
             "reportIngressStatus": {"enable": True},
             "service": {
                 "type": "LoadBalancer",
-                "annotations": dict(args.load_balancer),
+                "annotations": {SCOPE: args.scope, **args.load_balancer},
                 "externalTrafficPolicy": args.traffic_policy,
             },
             "readOnlyRootFilesystem": True,

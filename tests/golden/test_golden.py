@@ -6,8 +6,8 @@ tests show.
 
 import pytest
 
-from tests.harness.recorder import ROOT
-from tests.harness.render import render_stack, stacks
+from tests.harness.recorder import ROOT, stacks
+from tests.harness.render import render_stack
 
 FOLDER = ROOT / "tests/golden"
 

@@ -142,6 +142,11 @@ def defaults() -> dict[str, str]:
     return {f"pacman:{key}": _wire(spec["default"]) for key, spec in declared.items() if "default" in spec}
 
 
+def stacks() -> list[str]:
+    """The committed stacks, by name."""
+    return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+
+
 def stack_config(name: str) -> dict[str, str]:
     """The config of a committed stack file."""
     return {

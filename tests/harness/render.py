@@ -10,14 +10,9 @@ from typing import Any
 import pulumi
 import yaml
 
-from tests.harness.recorder import ROOT, Recorded, Resource, SecretValue, record_program, stack_config
+from tests.harness.recorder import Recorded, Resource, SecretValue, record_program, stack_config, stacks
 
 SECRET = "(secret)"  # noqa: S105 - what is shown in its place
-
-
-def stacks() -> list[str]:
-    """The committed stacks, by name."""
-    return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
 
 def render(run: Recorded) -> str:

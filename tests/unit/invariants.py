@@ -1,4 +1,6 @@
-"""What must hold for every resource of every stack, each as a check that names what breaks it.
+"""How the resources of every stack fit together, each as a check that names what breaks it.
+
+What each of them has to satisfy by itself is the policy pack's.
 
 A check takes a recorded run and gives back its faults, `Kind name: field: what is wrong`; none means that it holds.
 """
@@ -8,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.pods import PART_OF, Identity
-from images import Image
 from tests.harness.recorder import Recorded, Resource, SecretValue
-from tests.unit import pod_security
 
 Check = Callable[[Recorded], Iterator[str]]
 
@@ -224,53 +224,11 @@ def secrets(run: Recorded) -> Iterator[str]:
             yield f"export {path}: holds a secret in the open"
 
 
-def restricted(run: Recorded) -> Iterator[str]:
-    """Every pod passes Pod Security `restricted`, which the namespace enforces."""
-    for namespace in run.of("Namespace"):
-        if namespace.manifest["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") != "restricted":
-            yield _fault(namespace, "metadata.labels", "pod-security.kubernetes.io/enforce must be restricted")
-    for p in pods(run):
-        for violation in pod_security.violations(p.spec):
-            yield _fault(p.workload, f"{_POD}.{violation}")
-
-
-def hardened(run: Recorded) -> Iterator[str]:
-    """And more than that asks: nobody writes to an image, and no Service of the namespace becomes a variable."""
+def service_links(run: Recorded) -> Iterator[str]:
+    """No Service of the namespace becomes a variable."""
     for p in pods(run):
         if p.spec.get("enableServiceLinks") is not False:
             yield _fault(p.workload, f"{_POD}.enableServiceLinks", "must be False")
-        for path, container in p.containers():
-            if not container.get("securityContext", {}).get("readOnlyRootFilesystem"):
-                yield _fault(p.workload, f"{path}.securityContext.readOnlyRootFilesystem", "must be True")
-
-
-def images(run: Recorded) -> Iterator[str]:
-    """Every image names one build."""
-    for p in pods(run):
-        for path, container in p.containers():
-            try:
-                Image.parse(container["image"])
-            except ValueError as problem:
-                yield _fault(p.workload, f"{path}.image", str(problem))
-
-
-def resources(run: Recorded) -> Iterator[str]:
-    """Every container says what it needs, and how much memory is too much."""
-    for p in pods(run):
-        for path, container in p.containers():
-            given = container.get("resources", {})
-            for kind, what in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
-                if not given.get(kind, {}).get(what):
-                    yield _fault(p.workload, f"{path}.resources.{kind}.{what}", "must be set")
-
-
-def probes(run: Recorded) -> Iterator[str]:
-    """A container that runs for long says when it has started, when it serves, and when it hangs."""
-    for p in pods(run):
-        for container in p.spec["containers"] if p.workload.kind != "Job" else []:
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                if not container.get(probe):
-                    yield _fault(p.workload, f"{_POD}.containers[{container['name']}].{probe}", "must be set")
 
 
 def policies(run: Recorded) -> Iterator[str]:
@@ -281,17 +239,6 @@ def policies(run: Recorded) -> Iterator[str]:
     for p in pods(run):
         if not any(s["podSelector"].get("matchLabels", {}).items() <= p.labels.items() for s in closing):
             yield _fault(p.workload, "spec.template.metadata.labels", "no NetworkPolicy selects these pods")
-
-
-def claims(run: Recorded) -> Iterator[str]:
-    """A claim names its class, and outlives what claimed it."""
-    for w in run.of("StatefulSet"):
-        spec = w.manifest["spec"]
-        for claim in spec["volumeClaimTemplates"]:
-            if not claim["spec"].get("storageClassName"):
-                yield _fault(w, f"spec.volumeClaimTemplates[{claim['metadata']['name']}]", "must name a StorageClass")
-        if set(spec.get("persistentVolumeClaimRetentionPolicy", {}).values()) != {"Retain"}:
-            yield _fault(w, "spec.persistentVolumeClaimRetentionPolicy", "must be Retain in both cases")
 
 
 def outputs(run: Recorded) -> Iterator[str]:
@@ -314,8 +261,8 @@ def dependencies(run: Recorded) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(parents, providers, names, namespaces, labels, selectors, ports, tokens, secrets, restricted, hardened, images),
-    *(resources, probes, policies, claims, outputs, dependencies),
+    *(parents, providers, names, namespaces, labels, selectors, ports, tokens, secrets, service_links, policies),
+    *(outputs, dependencies),
 )
 
 

@@ -16,6 +16,7 @@ from tests.harness.recorder import Recorded, record, record_program, stack_confi
 ARGS = IngressControllerArgs(
     chart="oci://charts.example/nginx-ingress",
     ingress_class="arcade-nginx",
+    scope="private",
     load_balancer={"lb.example/scheme": "internal"},
     traffic_policy="Cluster",
 )
@@ -64,7 +65,7 @@ def test_it_publishes_its_address_and_takes_an_ingress_without_a_host(controller
 def test_its_load_balancer_is_what_the_target_says(controller: dict[str, Any]) -> None:
     assert controller["service"] == {
         "type": "LoadBalancer",
-        "annotations": {"lb.example/scheme": "internal"},
+        "annotations": {"pacman/scope": "private", "lb.example/scheme": "internal"},
         "externalTrafficPolicy": "Cluster",
     }
 
@@ -80,7 +81,7 @@ def test_one_of_two_is_there_while_a_node_is_drained(controller: dict[str, Any])
 def test_the_cloud_stacks_install_it_and_their_ingress_waits_for_its_class(stack: str) -> None:
     run = record_program(stack_config(stack))
     service = run.one("Release").manifest["values"]["controller"]["service"]
-    assert service["annotations"] == TARGETS[stack].load_balancers["public"]
+    assert service["annotations"] == {"pacman/scope": "public", **TARGETS[stack].load_balancers["public"]}
     assert run.one("Ingress").manifest["spec"]["ingressClassName"] == "pacman-nginx"
 
 

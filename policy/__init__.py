@@ -1,0 +1,1 @@
+"""What every resource has to satisfy: a policy pack, and its rules for anybody's tests."""
