@@ -48,10 +48,11 @@ demo: .venv/ready ## Play the lesson on the running stack, each command shown as
 	$(python) -m tests.e2e.lesson
 
 .PHONY: preview
-preview: .venv/ready ## Show what `make up` would change
+preview: .venv/ready ## A real preview of every stack, held to the policy pack, on the sandbox; STACK=dev: of that one, on yours
 	$(cluster)
 	$(enter)
-	pulumi preview --diff
+	if [ "$(origin STACK)" = file ]; then exec $(python) -m tests.harness.previews; fi
+	pulumi preview --diff --policy-pack policy
 
 .PHONY: render
 render: .venv/ready ## Print the manifests that the program declares for STACK, without engine, cluster or secret

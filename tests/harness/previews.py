@@ -1,0 +1,91 @@
+"""Previews every committed stack by the real engine against one cluster: `python -m tests.harness.previews`.
+
+The cluster of the current kubeconfig stands in for each stack's own: a context of every name leads to it, and it gets
+what a stack expects to find (clouds.yaml), for as long as that takes. Each stack is previewed as new, in a namespace of
+its own name, and held to the policy pack. What a real cloud would answer, this cannot say.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from tests.harness.engine import Engine, Result
+from tests.harness.recorder import ROOT, stack_config, stacks
+
+_CLOUDS = Path(__file__).with_name("clouds.yaml")
+_ISSUER = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "letsencrypt"}}
+
+
+class StackPreview(Engine):
+    """A copy of the checkout with one committed stack, its config as committed but for the namespace."""
+
+    def __init__(self, stack: str, kubeconfig: Path) -> None:
+        super().__init__(ROOT, stack=stack, env={"KUBECONFIG": str(kubeconfig)})
+        self._name = stack
+
+    def _write_project(self) -> None:
+        super()._write_project()
+        file = self.folder / f"Pulumi.{self._name}.yaml"
+        # The namespace of the lesson may be there, of a stack that runs; and the passphrase is the test's own.
+        config = yaml.safe_load(file.read_text())["config"] | {"pacman:namespace": f"preview-{self._name}"}
+        file.write_text(yaml.safe_dump({"config": config}))
+
+    def held_to_policy(self) -> Result:
+        """A preview with differences, and the policy pack."""
+        return self.preview("--diff", "--policy-pack", "policy")
+
+
+@contextmanager
+def cluster_for_every_stack() -> Iterator[Path]:
+    """The current cluster made to look like each stack's; gives a kubeconfig in which it has every context's name."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = json.loads(_kubectl("config", "view", "--raw", "--minify", "--flatten", "--output", "json"))
+        (here,) = config["contexts"]
+        config["contexts"] = [
+            {"name": stack_config(stack)["pacman:context"], "context": here["context"]} for stack in stacks()
+        ]
+        kubeconfig = Path(folder, "kubeconfig")
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(json.dumps(config))
+        try:
+            _kubectl("apply", "--filename", str(_CLOUDS))
+            _kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/clusterissuers.cert-manager.io")
+            _kubectl("apply", "--filename", "-", stdin=json.dumps(_ISSUER))
+            yield kubeconfig
+        finally:
+            _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CLOUDS))
+
+
+def _kubectl(*arguments: str, stdin: str = "") -> str:
+    done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"kubectl {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def main() -> int:
+    """Prints the preview of every stack; 1 if one of them fails."""
+    failed = []
+    with cluster_for_every_stack() as kubeconfig:
+        for stack in stacks():
+            print(f"\n=== {stack}\n", flush=True)
+            with StackPreview(stack, kubeconfig) as preview:
+                result = preview.held_to_policy()
+            print(result.printed, flush=True)
+            if result.exit_code:
+                failed.append(stack)
+    if failed:
+        print(f"error: the preview of {', '.join(failed)} failed", file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main())
