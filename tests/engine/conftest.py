@@ -127,10 +127,10 @@ class Program(Engine):
         """The game behind this stack's Ingress."""
         return Game(NODE, self.host)
 
-    def pods(self, app: str) -> list[dict[str, Any]]:
-        """The pods of `mongo` or `pacman` that are not on their way out."""
+    def pods(self, app: str, *, leaving: bool = False) -> list[dict[str, Any]]:
+        """The pods of `mongo` or `pacman`; those on their way out only where that is asked for."""
         text = self.kubectl("get", "pods", "-l", f"app.kubernetes.io/name={app}", "--output", "json")
-        return [pod for pod in json.loads(text)["items"] if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in json.loads(text)["items"] if leaving or "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self, app: str) -> int:
         """How many of them are ready."""
@@ -199,11 +199,11 @@ class Load:
         game: What they play.
         prefix: What their names begin with.
         threads: How many there are.
-        rate: Requests a second, all together, at most.
+        rate: Requests a second, all together, at most; the Ingress lets 100 of one client pass.
         seconds: When they stop by themselves.
     """
 
-    def __init__(self, game: Game, prefix: str, *, threads: int = 8, rate: float = 200, seconds: float = 45) -> None:
+    def __init__(self, game: Game, prefix: str, *, threads: int = 8, rate: float = 80, seconds: float = 45) -> None:
         self._game = game
         self._prefix = prefix
         self._pause = threads / rate

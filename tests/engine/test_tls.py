@@ -1,0 +1,101 @@
+"""HTTPS through the Ingress with a certificate of the person's own, and the limits of what the Ingress takes.
+
+The sandbox's controller reads the annotations of ingress-nginx. That F5's controller reads its own, and that
+cert-manager brings a certificate, this cannot prove: neither can be had here.
+"""
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+
+import pytest
+import trustme
+
+from tests.engine.conftest import NODE, Program, eventually
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Somebody who makes certificates."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secured(program: Program, authority: trustme.CA) -> Program:
+    """The stack with a certificate for its host, as README has it: the Secret by kubectl, its name in the config."""
+    issued = authority.issue_cert(program.host)
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    pair = {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes()}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "pacman-cert"},
+        "type": "kubernetes.io/tls",
+        "data": {key: base64.b64encode(value).decode() for key, value in pair.items()},
+    }
+    program.kubectl("apply", "--filename", "-", stdin=json.dumps(secret))
+    program.use(ingressTlsSecret="pacman-cert")
+    program.up().ok()
+    return program
+
+
+class _Pinned(http.client.HTTPSConnection):
+    """Asks for a name at the node's address, as `curl --connect-to` does."""
+
+    def connect(self) -> None:
+        plain = socket.create_connection((NODE, 443), timeout=10)
+        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
+
+
+def ask(program: Program, authority: trustme.CA, path: str = "/") -> http.client.HTTPResponse:
+    """The answer over HTTPS to somebody who trusts that authority and nobody else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    connection = _Pinned(program.host, context=context)
+    connection.request("GET", path)
+    return connection.getresponse()
+
+
+def served(program: Program, authority: trustme.CA) -> bool:
+    """Whether that certificate is shown; another one, and none, is not an answer yet."""
+    try:
+        return ask(program, authority).status == 200
+    except OSError:
+        return False
+
+
+def test_the_page_comes_over_https_and_browsers_are_told_to_stay_there(secured: Program, authority: trustme.CA) -> None:
+    eventually("the certificate is served", lambda: served(secured, authority))
+    answer = ask(secured, authority)
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+    assert b"Pac" in answer.read()
+    assert secured.outputs()["url"] == f"https://{secured.host}/"
+    listed = ask(secured, authority, "/highscores/list")
+    assert isinstance(json.loads(listed.read()), list)
+
+
+def test_plain_http_leads_there_with_path_and_question(secured: Program, authority: trustme.CA) -> None:
+    eventually("the certificate is served", lambda: served(secured, authority))
+    connection = http.client.HTTPConnection(NODE, timeout=10)
+    connection.request("GET", "/highscores/list?x=1", headers={"Host": secured.host})
+    answer = connection.getresponse()
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://{secured.host}/highscores/list?x=1"
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_without_the_key_it_is_plain_http_again(secured: Program) -> None:
+    secured.use()
+    assert secured.up().ok().changes["update"] == 1
+    eventually("the page comes over HTTP", lambda: secured.game.request("GET", "/")[0] == 200)
+    assert secured.outputs()["url"] == f"http://{secured.host}/"
+
+
+def test_a_body_that_no_game_sends_is_refused(program: Program) -> None:
+    program.use()
+    program.up().ok()
+    status, _ = program.game.request("POST", "/highscores", {"name": "x" * 20_000})
+    assert status == 413
+    assert program.game.save("small", 1)
