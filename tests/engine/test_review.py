@@ -1,0 +1,189 @@
+"""A pull request as a reviewer meets it: a scratch clone, a change, and the comment of the preview script.
+
+Everything is real but GitHub: the clone, the commits, the engine, the cluster. What GitHub's API answers is in
+tests/unit/test_review.py.
+"""
+
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.conformance.conftest import Kubectl
+from tests.harness.engine import Engine
+from tests.harness.recorder import ROOT, stack_config
+
+STACK = "sandbox"
+
+
+class Clone(Engine):
+    """A clone of the checkout in which the sandbox's stack is up, in a namespace of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(ROOT, stack=STACK)
+        self.namespace = f"review-{secrets.token_hex(4)}"
+
+    def _write_project(self) -> None:
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.folder)], check=True)
+        (self.folder / ".venv").symlink_to(sys.prefix)
+        config = stack_config(STACK) | {
+            "pacman:namespace": self.namespace,
+            "pacman:ingressHost": f"{self.namespace}.example",
+            "pacman:defaultStorageClass": "none",
+        }
+        (self.folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}))
+
+    def commit(self, branch: str) -> None:
+        """Puts all that was changed onto a branch, with the manifests rendered anew, as `make golden` does."""
+        golden = self.folder / "tests/golden"
+        for file in golden.glob("*.yaml"):
+            file.write_text(self.python("tests.harness.render", file.stem))
+        self.git("checkout", "--quiet", "-B", branch)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", branch)
+
+    def git(self, *arguments: str) -> None:
+        """Runs git in the clone, as nobody in particular."""
+        who = ["-c", "user.name=reviewer", "-c", "user.email=reviewer@pacman.example"]
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def python(self, *arguments: str) -> str:
+        """Runs a module of the clone; gives back what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env=self.env | {"PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def change(self, file: str, old: str, new: str) -> None:
+        """Replaces a piece of a file, which must be there."""
+        path = self.folder / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def configure_stack(self, **values: object) -> None:
+        """Sets keys of the committed stack file."""
+        path = self.folder / f"Pulumi.{STACK}.yaml"
+        known = yaml.safe_load(path.read_text())
+        known["config"] |= {f"pacman:{key}": value for key, value in values.items()}
+        path.write_text(yaml.safe_dump(known))
+
+    def comment(self, branch: str) -> str:
+        """What the workflow would put on the pull request of that branch."""
+        self.commit(branch)
+        self.python("review", "preview", STACK, "--out", f"{self.folder}.previews/{branch}.json")
+        return self.python("review", "comment", f"{self.folder}.previews/{branch}.json", "--base", "base")
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Clone]:
+    """The clone with its stack up, committed as the base of every pull request."""
+    with Clone() as clone:
+        try:
+            clone.commit("base")
+            clone.up().ok()
+            yield clone
+        finally:
+            clone.git("checkout", "--quiet", "--force", "base")
+            kubectl = Kubectl("sandbox", clone.namespace)
+            clone.destroy()
+            for scope in ("namespace", "clusterrole", "clusterrolebinding"):
+                name = clone.namespace if scope == "namespace" else f"{clone.namespace}:pacman-node-reader"
+                kubectl("delete", scope, name, "--ignore-not-found", "--timeout=60s")
+
+
+@pytest.fixture
+def clone(up: Clone) -> Clone:
+    """The clone at the base, for one pull request."""
+    up.git("checkout", "--quiet", "--force", "base")
+    return up
+
+
+def row(comment: str) -> list[str]:
+    """The stack's row of the table: create, update, replace, delete, same, verdict."""
+    (line,) = re.findall(rf"^\| {STACK} \|(.*)\|$", comment, flags=re.MULTILINE)
+    return [cell.strip() for cell in line.split("|")]
+
+
+def test_a_change_of_nothing_says_so(clone: Clone) -> None:
+    clone.change("README.md", "# Pacman", "# Pac-Man")
+    comment = clone.comment("nothing")
+    create, update, replace, delete, same, verdict = row(comment)
+    assert [create, update, replace, delete, verdict] == ["", "", "", "", "ok"]
+    assert int(same) > 25
+    assert "The manifests are the same for every stack." in comment
+    assert "CAUTION" not in comment
+
+
+def test_a_change_of_the_replicas_is_one_update(clone: Clone) -> None:
+    clone.configure_stack(pacmanReplicas=3)
+    comment = clone.comment("replicas")
+    assert row(comment)[:4] == ["", "1", "", ""]
+    assert "! update Deployment pacman\n      spec.replicas: 1 → 3\n" in comment
+    assert "+  replicas: 3" in comment
+    assert "CAUTION" not in comment
+
+
+def test_a_change_of_the_image_shows_both(clone: Clone) -> None:
+    clone.configure_stack(pacmanImage="sandbox/pacman:1.0.1")
+    comment = clone.comment("image")
+    assert row(comment)[:4] == ["", "1", "", ""]
+    changed = 'spec.template.spec.containers[0].image: "sandbox/pacman:1.0.0" → "sandbox/pacman:1.0.1"'
+    assert changed in comment
+    assert "+        image: sandbox/pacman:1.0.1" in comment
+
+
+def test_a_change_that_replaces_the_database_is_called_out(clone: Clone) -> None:
+    clone.change(
+        "components/mongo_stateful_set.py", 'pod_management_policy="Parallel"', 'pod_management_policy="OrderedReady"'
+    )
+    comment = clone.comment("force-new")
+    assert row(comment)[2] == "1"
+    assert (
+        "> [!CAUTION]\n> **sandbox: `StatefulSet mongo` is replaced** (`spec.podManagementPolicy`): the database stops,"
+        " and is made anew on the volumes that stay.\n"
+    ) in comment
+    # It is in the component, so it is in every stack.
+    assert comment.count("+  podManagementPolicy: OrderedReady") == len(list((ROOT / "tests/golden").glob("*.yaml")))
+
+
+def test_a_change_that_the_policy_forbids_fails_and_says_why(clone: Clone) -> None:
+    clone.change("components/pacman_deployment.py", 'type="ClusterIP"', 'type="LoadBalancer"')
+    clone.commit("public")
+    out = f"{clone.folder}.previews/public.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "review", "preview", STACK, "--out", out],
+        cwd=clone.folder,
+        env=clone.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    comment = clone.python("review", "comment", out, "--base", "base")
+    assert row(comment)[-1] == "**policy violated**"
+    assert "> **sandbox**: Service pacman: spec.type: must be ClusterIP, is LoadBalancer" in comment
+
+
+def test_what_somebody_changed_in_the_cluster_is_drift(clone: Clone) -> None:
+    command = [sys.executable, "-m", "review", "drift", STACK]
+    run = {"cwd": clone.folder, "env": clone.env, "capture_output": True, "text": True}
+    clean = subprocess.run(command, **run, check=False)  # type: ignore[call-overload]
+    assert clean.returncode == 0, clean.stdout + clean.stderr
+    kubectl = Kubectl("sandbox", clone.namespace)
+    kubectl("scale", "deployment", "pacman", "--replicas=3")
+    try:
+        drifted = subprocess.run(command, **run, check=False)  # type: ignore[call-overload]
+        assert drifted.returncode == 1
+        assert "spec.replicas: 3 → 1" in drifted.stdout
+    finally:
+        kubectl("scale", "deployment", "pacman", "--replicas=1")
