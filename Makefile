@@ -75,13 +75,14 @@ test: check ## Everything: the checks, then the real engine, a real database and
 	  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends chromium >/dev/null
 	}
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
-	$(python) -m pytest tests/sandbox tests/conformance tests/engine tests/e2e
+	$(python) -m pytest tests/workflows tests/sandbox tests/conformance tests/engine tests/e2e
 
 .PHONY: check
 check: .venv/ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute
 	$(python) -m ruff check --quiet .
 	$(python) -m ruff format --quiet --check .
 	$(python) -m mypy
+	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
 	$(python) -m pytest --quiet tests/unit tests/golden tests/policy
 
 .PHONY: conformance

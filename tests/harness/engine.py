@@ -301,7 +301,7 @@ class Engine:
             AssertionError: It failed, and that was not allowed.
         """
         done = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
+            ["pulumi", "--non-interactive", *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,

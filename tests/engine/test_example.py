@@ -1,0 +1,48 @@
+"""The example on the node: two databases of one component in one namespace, each with users of its own."""
+
+import json
+import secrets
+
+from tests.conformance.conftest import Kubectl
+from tests.harness.engine import Engine
+from tests.harness.recorder import ROOT
+
+NAMESPACE = f"two-databases-{secrets.token_hex(4)}"
+
+
+def test_both_come_up_side_by_side_and_know_their_own_users_only() -> None:
+    program = (ROOT / "examples/two-databases/__main__.py").read_text()
+    root = "Path(__file__).resolve().parents[2]"
+    assert root in program
+    config = {
+        "context": "sandbox",
+        "namespace": NAMESPACE,
+        "image": "sandbox/mongo:6.0.5",
+        "storageClass": "csi-hostpath-sc",
+    }
+    with Engine(
+        program.replace("Path(__file__).resolve().parents[2]", f"Path({str(ROOT)!r})"), config=config
+    ) as engine:
+        engine.up().ok()
+        assert engine.preview("--expect-no-changes").ok().changes.keys() == {"same"}
+        outputs = engine.outputs()
+        kubectl = Kubectl("sandbox", NAMESPACE)
+        for mine, other in (("orders", "users"), ("users", "orders")):
+            user = outputs[f"{mine}_uri"].partition("@")[0]
+            assert greets(kubectl, mine, user)
+            assert not greets(kubectl, other, user)
+
+
+def greets(kubectl: Kubectl, server: str, user: str) -> bool:
+    """Whether a database lets a user in; the password comes by stdin, where nobody sees it."""
+    script = f"""
+        try {{
+            const db = new Mongo({json.dumps(user + "@127.0.0.1/shop?directConnection=true")}).getDB("shop");
+            db.greetings.insertOne({{hello: "world"}});
+            print("in");
+        }} catch (refused) {{ print("out: " + refused.codeName); }}
+    """
+    shell = ["mongosh", "--quiet", "--norc", "--nodb", "--file", "/dev/stdin"]
+    said = kubectl("exec", "-i", f"{server}-0", "-c", "mongo", "--", *shell, stdin=script).strip()
+    assert said == "in" or said == "out: AuthenticationFailed", said
+    return said == "in"
