@@ -8,7 +8,8 @@ and what is wrong is left for the provider to say.
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +49,12 @@ class Cluster:
 def read(context: str) -> Cluster | None:
     """What a context's cluster has, or None where its classes cannot be read within a few seconds."""
     try:
-        api = connect(context)
-        storage = _list(api, _STORAGE_CLASSES)
-        ingress = _list(api, _INGRESS_CLASSES)
+        with _connected(context) as api:
+            storage, ingress = _list(api, _STORAGE_CLASSES), _list(api, _INGRESS_CLASSES)
+            nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
-    nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
     return Cluster(
         {_name(item): _annotations(item).get(DEFAULT_CLASS) for item in storage},
         {_name(item): _ingress_class(item) for item in ingress},
@@ -75,28 +75,36 @@ def restore_default_marks(context: str, marks: Mapping[str, str | None]) -> None
     Raises:
         Exception: The cluster cannot be reached or refuses; nothing is lost, and the same call can be made again.
     """
-    api = connect(context)
-    now = {_name(item): item for item in _list(api, _STORAGE_CLASSES)}
-    for name, mark in marks.items():
-        if mark is None or name not in now or DEFAULT_CLASS in _annotations(now[name]):
-            continue
-        _request(
-            api,
-            "PATCH",
-            f"{_STORAGE_CLASSES}/{name}",
-            {"Content-Type": "application/merge-patch+json"},
-            {"metadata": {"annotations": {DEFAULT_CLASS: mark}}},
-        )
+    with _connected(context) as api:
+        now = {_name(item): item for item in _list(api, _STORAGE_CLASSES)}
+        for name, mark in marks.items():
+            if mark is None or name not in now or DEFAULT_CLASS in _annotations(now[name]):
+                continue
+            _request(
+                api,
+                "PATCH",
+                f"{_STORAGE_CLASSES}/{name}",
+                {"Content-Type": "application/merge-patch+json"},
+                {"metadata": {"annotations": {DEFAULT_CLASS: mark}}},
+            )
 
 
-def connect(context: str) -> Any:  # noqa: ANN401 - the client has no types
+@contextmanager
+def _connected(context: str) -> Iterator[Any]:
     """A client for one context of the person's kubeconfig; `kubernetes` is slow to import, so only here."""
     from kubernetes import client, config
+    from kubernetes.config import kube_config
 
     once: Any = client.Configuration()
     once.retries = False  # or a cluster that is away is waited for four times
-    connected: Any = config.new_client_from_config
-    return connected(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
+    connect: Any = config.new_client_from_config
+    try:
+        yield connect(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
+    finally:
+        # The client keeps certificates and keys in files, and deletes them when the interpreter ends; but the process
+        # of a dynamic provider does not end, it is killed.
+        forget: Any = kube_config._cleanup_temp_files
+        forget()
 
 
 def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401

@@ -86,6 +86,13 @@ def test_a_preview_of_it_ends_well_and_violates_no_policy(kubeconfig: Path, stac
     assert result.changes["create"] > 25
 
 
+def test_a_preview_leaves_no_key_in_a_temporary_file(kubeconfig: Path, tmp_path: Path) -> None:
+    with StackPreview("dev", kubeconfig) as preview:
+        preview.env["TMPDIR"] = str(tmp_path)
+        preview.held_to_policy().ok()
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
 # File, what is there, what stands there then; the resource, the field and the mend that the engine prints.
 FAULTS = [
     (

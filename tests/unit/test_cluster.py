@@ -6,6 +6,7 @@ It answers as the API server does to these few requests. That a real one does, t
 import json
 import logging
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -167,6 +168,16 @@ def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
 def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
     api.forbidden = {NODES, ISSUERS}
     assert cluster.read("arcade") == Cluster({}, {}, nodes=None, issuers=None)
+
+
+def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
+    config["users"][0]["user"] |= {"client-key-data": "a2V5", "client-certificate-data": "Y2VydA=="}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    assert cluster.read("arcade") == Cluster({}, {}, nodes=0, issuers=frozenset())
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -> None:

@@ -16,8 +16,14 @@ def main() -> None:
 
     from pulumi.runtime.proto import provider_pb2_grpc
 
+    from sandbox.plugins.kubernetes.client import forget_credentials
     from sandbox.plugins.kubernetes.provider import KubernetesProvider
     from sandbox.plugins.serving import serve
 
     provider = KubernetesProvider(next((each for each in sys.argv[1:] if not each.startswith("-")), ""))
-    serve(lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server), provider.cancel)
+
+    def stop() -> None:
+        provider.cancel()
+        forget_credentials()
+
+    serve(lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server), stop)

@@ -10,6 +10,7 @@ none.
 import json
 import os
 import re
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,6 +104,15 @@ def resolve(kubeconfig: str, context: str, cluster: str, namespace: str) -> Targ
     if wanted not in servers:
         raise ConfigError(f'context "{name}" of {source} means cluster "{wanted}", which does not exist there')
     return Target(name, servers[wanted], namespace or contexts[name].get("namespace") or "default", config)
+
+
+def forget_credentials() -> None:
+    """Deletes the files in which the client library keeps keys; by itself it does so only where an interpreter ends."""
+    if "kubernetes" in sys.modules:
+        from kubernetes.config import kube_config
+
+        forget: Any = kube_config._cleanup_temp_files  # has no types
+        forget()
 
 
 def is_namespaced(obj: Object) -> bool:
