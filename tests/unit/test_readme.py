@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from targets import TARGETS
 from tests.harness.recorder import ROOT, SecretValue, record_program, stack_config
 
 README = ROOT / "README.md"
@@ -19,7 +20,7 @@ both = pytest.mark.parametrize("readme", READMES, ids=lambda file: file.parent.n
 
 # Every host that a README may name. A package comes from wherever the person's own tools are set to find it, and a
 # reserved name (RFC 2606) is nobody's.
-HOSTS = {"github.com", "pacman.example", "127.0.0.1", "192.168.49.2"}
+HOSTS = {"github.com", "pacman.example", "127.0.0.1", "192.168.49.2", "vault.azure.net"}
 
 
 def section(file: Path, title: str) -> str:
@@ -71,6 +72,26 @@ def test_the_outputs_table_has_the_outputs_of_the_program() -> None:
     assert table.keys() == exports.keys()
     secret = {name for name, value in exports.items() if isinstance(value, SecretValue)}
     assert {name for name, meaning in table.items() if "secret" in meaning.lower()} == secret
+
+
+def test_the_table_of_environments_has_every_target_that_the_program_knows_something_of() -> None:
+    table = rows(section(README, "On a cloud"))
+    assert [target.strip("`") for target, *_ in table] == [name for name in TARGETS if name != "generic"]
+
+
+@pytest.mark.parametrize("stack", ["dev", "eks", "aks", "gke"])
+def test_the_table_of_environments_says_what_its_stacks_declare(stack: str) -> None:
+    run = record_program(stack_config(stack))
+    (row,) = [each for each in rows(section(README, "On a cloud")) if each[0] == f"`{run.exports['target']}`"]
+    _, volumes, members, controller, _, objects, pods, claims = row
+    replicas = [run.one(kind).manifest["spec"]["replicas"] for kind in ("StatefulSet", "Deployment")]
+    own = [r for r in run.kubernetes() if not r.kind.endswith(("Patch", "Release"))]
+    assert volumes.split("`")[1] == run.exports["storage_class"]
+    assert controller.split("`")[1] == run.one("Ingress").manifest["spec"]["ingressClassName"]
+    assert controller.startswith("installed") == bool(run.of("Release"))
+    assert int(members.split(",")[0]) == int(claims) == replicas[0]
+    assert ("of its own" in members) == ("affinity" in run.one("StatefulSet").manifest["spec"]["template"]["spec"])
+    assert (int(objects), int(pods)) == (len(own), sum(replicas))
 
 
 def test_everything_in_the_layout_is_there() -> None:
