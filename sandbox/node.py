@@ -61,6 +61,9 @@ def start(progress: Progress) -> None:
     if pid() is not None and _VERSIONS.read_text() != _versions():
         progress.say("  the node that runs is of other versions: it is started anew")
         stop()
+    if pid() is not None and not _is_joined():
+        progress.say("  the node that runs was left while it started: it is started anew")
+        stop()
     if pid() is None:
         _check_network()
         with progress.step("starting the node"):
@@ -213,6 +216,12 @@ def _versions() -> str:
 
 def _service_names() -> list[str]:
     return sorted(each.name for each in (FILES / "rootfs/services").iterdir())
+
+
+def _is_joined() -> bool:
+    """Whether the node's start went through; the kubeconfig is the last thing that it writes."""
+    kubeconfig = STATE / "kubeconfig"
+    return kubeconfig.exists() and kubeconfig.stat().st_mtime >= _PID.stat().st_mtime
 
 
 def _services_began() -> bool:

@@ -71,6 +71,20 @@ def test_a_score_and_the_default_class_outlive_a_power_cut() -> None:
     assert "(default)" in marks
 
 
+def test_a_start_that_was_killed_half_way_is_begun_anew() -> None:
+    assert _sandbox("down").returncode == 0
+    starting = subprocess.Popen([sys.executable, "-m", "sandbox", "up"], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
+    _until(lambda: node.pid() is not None, "the node's first process is there")
+    starting.kill()
+    starting.wait()
+    assert node.pid() is not None, "it went with the command, so there is nothing to go on with"
+    done = _sandbox("up")
+    assert done.returncode == 0, done.stderr
+    assert "was left while it started" in done.stdout + done.stderr
+    url = json.loads(_output("pulumi", "stack", "output", "--json"))["url"]
+    _until(lambda: bool(_scores(url)), "the scores are listed again")
+
+
 # --- Pieces ----------------------------------------------------------------------------------------------------------
 
 
