@@ -178,11 +178,10 @@ def _ingress(reader: "_Reader", target: Target | None, namespace: str | None) ->
         # A release's name has 53 characters at most (Helm), of which "-ingress" takes 8.
         if namespace and len(namespace) > 45:
             reader.fail("namespace", namespace, "must have 45 characters at most where ingressController is install")
-        if scope == "":
-            scope = "private"
-        if scope and scope not in target.load_balancers:
+        if scope is not None and (scope or "private") not in target.load_balancers:
             reason = f"must be public on target {target.name}: no way is known to make a load balancer private there"
             reader.fail("ingressScope", scope, reason)
+        scope = scope or "private"
     elif controller == "existing":
         for key, value in (("ingressChart", chart), ("ingressScope", scope)):
             if value:

@@ -60,6 +60,17 @@ def mistyped(key: str, value: object, kind: str) -> Case:
     return Case({key: value}, (f"configuration key '{key}' must be of type '{kind}'",))
 
 
+TARGETS = "must be one of minikube, eks, aks, gke, generic"
+SPREAD = "must be prefer or require, or empty"
+MOST = "must be a number from 1 to 100, or 0"
+CONTROLLER = "must be existing or install, or empty"
+SCOPE = "must be public or private, or empty"
+PATH = "must be a path or an address that begins with oci://"
+OWNERS = "must be empty where ingressController is existing: it is its owner's to say"
+NEEDS_HOST = "needs ingressHost: a certificate is for a name"
+CHART = "oci://charts.example/nginx-ingress"
+INSTALL = {"ingressController": "install", "ingressChart": CHART}
+
 CASES = [
     mistyped("mongoMembers", "three", "integer"),
     mistyped("mongoMembers", 1.5, "integer"),
@@ -69,8 +80,8 @@ CASES = [
     mistyped("demoteStorageClasses", {"standard": True}, "array<string>"),
     Case({"pacmanReplica": 3}, ("pacman:pacmanReplica is not a config key; did you mean pacmanReplicas?",)),
     Case({"password": "x"}, ("pacman:password is not a config key; the keys are target, context, ",)),
-    wrong("target", "openshift", "must be one of minikube, generic"),
-    wrong("target", "", "must be one of minikube, generic"),
+    wrong("target", "openshift", TARGETS),
+    wrong("target", "", TARGETS),
     wrong("context", "", "must name a context; `kubectl config get-contexts` lists yours"),
     wrong("namespace", "default", "must be a namespace of its own"),
     wrong("namespace", "kube-system", "must be a namespace of its own"),
@@ -83,7 +94,7 @@ CASES = [
         ('pacman:demoteStorageClasses is "standard": must not hold the class that defaultStorageClass makes',),
     ),
     wrong("mongoStorageClass", "", "must name a StorageClass on target generic", target="generic"),
-    wrong("mongoMembers", 0, "must be 1, 3 or 5"),
+    wrong("mongoMembers", 4, "must be 1, 3 or 5"),
     wrong("mongoMembers", -1, "must be 1, 3 or 5"),
     wrong("mongoMembers", 2, "must be 1, 3 or 5"),
     wrong("pacmanReplicas", 0, "must be a number from 1 to 100"),
@@ -98,7 +109,58 @@ CASES = [
     wrong("ingressHost", "http://pacman.example/", "must be a bare host name: no scheme, no port, no path"),
     wrong("ingressHost", "pac_man.example", "must be a host name in lower case, such as pacman.example"),
     wrong("ingressHost", "192.168.49.2", "leave it empty and the Ingress answers on its bare address"),
-    wrong("ingressClass", "", "must be a Kubernetes name"),
+    wrong("ingressClass", "Nginx", "must be a Kubernetes name"),
+    wrong("ingressClass", "nginx/public", "must be a Kubernetes name"),
+    mistyped("pacmanMaxReplicas", "many", "integer"),
+    mistyped("pacmanMaxReplicas", 2.5, "integer"),
+    Case({"ingressTls": "x"}, ("pacman:ingressTls is not a config key; did you mean ingressTlsSecret?",)),
+    Case({"maxReplicas": 3}, ("pacman:maxReplicas is not a config key; did you mean pacmanMaxReplicas?",)),
+    wrong("target", "EKS", TARGETS),
+    wrong("target", "aws", TARGETS),
+    wrong("mongoMembers", 6, "must be 1, 3 or 5, or 0"),
+    wrong("mongoSpread", "node", SPREAD),
+    wrong("mongoSpread", "Require", SPREAD),
+    wrong("mongoSpread", "none", SPREAD),
+    wrong("pacmanMaxReplicas", -1, MOST),
+    wrong("pacmanMaxReplicas", 101, MOST),
+    wrong("pacmanMaxReplicas", 2, "must not be less than pacmanReplicas, which is 3", pacmanReplicas=3),
+    wrong("pacmanMaxReplicas", 99, "must not be less than pacmanReplicas, which is 100", pacmanReplicas=100),
+    wrong("ingressController", "nginx", CONTROLLER),
+    wrong("ingressController", "Install", CONTROLLER),
+    wrong("ingressController", "helm", CONTROLLER),
+    wrong("ingressChart", "https://charts.example/nginx-ingress", PATH),
+    wrong("ingressChart", "charts.example/nginx-ingress:2.6.4", PATH),
+    wrong("ingressChart", "my chart", PATH),
+    wrong("ingressChart", f"{CHART}:2.6.4", "must have no version", ingressController="install", ingressScope="public"),
+    wrong("ingressChart", CHART, OWNERS),
+    wrong("ingressChart", CHART, OWNERS, target="eks", ingressController="existing"),
+    wrong("ingressChart", "", "must say where the chart is", ingressController="install", ingressScope="public"),
+    *(wrong("ingressChart", "", "must say where the chart is", target=target) for target in ("eks", "aks", "gke")),
+    wrong("ingressScope", "internal", SCOPE),
+    wrong("ingressScope", "internet-facing", SCOPE),
+    wrong("ingressScope", "public", OWNERS),
+    wrong("ingressScope", "private", OWNERS, target="gke", ingressController="existing"),
+    wrong("ingressScope", "private", "must be public on target minikube", **INSTALL),
+    wrong("ingressScope", "", "must be public on target generic", target="generic", **INSTALL),
+    wrong("namespace", "n" * 46, "must have 45 characters at most", ingressScope="public", **INSTALL),
+    wrong("ingressTlsSecret", "Pacman_TLS", "must be a Kubernetes name"),
+    wrong("ingressTlsSecret", "pacman/tls", "must be a Kubernetes name"),
+    wrong("ingressTlsSecret", "cert", NEEDS_HOST, ingressHost=""),
+    wrong("ingressTlsIssuer", "Let's Encrypt", "must be a Kubernetes name"),
+    wrong("ingressTlsIssuer", "letsencrypt", NEEDS_HOST, ingressHost=""),
+    wrong("ingressTlsIssuer", "own", NEEDS_HOST, ingressHost="", target="aks", ingressChart=CHART),
+    wrong(
+        "mongoStorageClass",
+        "",
+        "must name a StorageClass on target eks",
+        target="eks",
+        ingressChart=CHART,
+        defaultStorageClass="none",
+    ),
+    Case(
+        {"target": "gke", "ingressChart": CHART, "defaultStorageClass": "standard"},
+        ('pacman:demoteStorageClasses is "standard": must not hold the class that defaultStorageClass makes',),
+    ),
 ]
 
 # What only the cluster knows. The message has the command that lists what there is.
@@ -111,6 +173,34 @@ MISSING = [
         ),
     ),
     Case({"mongoStorageClass": "gold"}, ('pacman:mongoStorageClass is "gold": no such StorageClass', "lists those")),
+    Case(
+        {"ingressClass": "nginx", "ingressScope": "public", **INSTALL},
+        (
+            'pacman:ingressClass is "nginx": belongs to the controller sandbox/nginx in context sandbox',
+            "name another class to install a controller beside it, or use it with ingressController existing",
+        ),
+    ),
+    Case(
+        {"mongoMembers": 3, "mongoSpread": "require"},
+        (
+            'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context sandbox has 1;',
+            "add nodes, or set it to prefer",
+        ),
+    ),
+    Case(
+        {"ingressTlsIssuer": "letsencrypt"},
+        (
+            'pacman:ingressTlsIssuer is "letsencrypt": no such ClusterIssuer in context sandbox',
+            "lists those that exist",
+        ),
+    ),
+    Case(
+        {"target": "aks", "mongoStorageClass": "managed-csi", "ingressController": "existing"},
+        (
+            'pacman:mongoStorageClass is "managed-csi": no such StorageClass in context sandbox',
+            "lists those that exist",
+        ),
+    ),
     Case(
         {"ingressClass": "traefik"},
         (
