@@ -12,7 +12,9 @@ python := .venv/bin/python
 ifeq ($(STACK),sandbox)
 cluster = $(python) -m sandbox up
 enter = variables=$$($(python) -m sandbox env); eval "$$variables"
+running = $(python) -m sandbox status >/dev/null || { echo "error: the node does not run: make up" >&2; exit 1; }
 else
+running =
 cluster = command -v pulumi >/dev/null || { echo "error: pulumi is not on PATH, which stack $(STACK) needs" >&2; exit 1; }
 enter = export PULUMI_STACK=$(STACK)
 endif
@@ -26,6 +28,7 @@ up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it, from n
 	if [ "$(STACK)" != sandbox ]; then
 	  pulumi stack output access_hint
 	else
+	  $(python) -m tests.e2e.lesson --wait
 	  echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2. Open $$(pulumi stack output url)"
 	  echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
 	  echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
@@ -44,6 +47,7 @@ down: .venv/ready ## Destroy the stack, with its scores, and stop the sandbox's 
 
 .PHONY: demo
 demo: .venv/ready ## Play the lesson on the running stack, each command shown as the lesson has it
+	$(running)
 	$(enter)
 	$(python) -m tests.e2e.lesson
 
@@ -87,12 +91,17 @@ check: .venv/ready ## What needs no cluster and no engine: lint, types, unit tes
 
 .PHONY: conformance
 conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases: PROVIDER=/path/to/pulumi-resource-kubernetes
+	if [ -n "$(PROVIDER)" ] && [ ! -x "$(PROVIDER)" ]; then
+	  echo "error: PROVIDER is $(PROVIDER): must be a program, such as /path/to/pulumi-resource-kubernetes" >&2
+	  exit 1
+	fi
 	$(cluster)
 	$(enter)
 	CONFORMANCE_PROVIDER="$(PROVIDER)" $(python) -m pytest tests/conformance
 
 .PHONY: env
 env: .venv/ready ## For a shell in which pulumi and kubectl work on the sandbox: eval "$(make -s env)"
+	[ "$(STACK)" = sandbox ] || { echo "error: STACK is $(STACK): only the sandbox needs a shell of its own" >&2; exit 1; }
 	$(python) -m sandbox env
 
 .PHONY: lock

@@ -29,7 +29,7 @@ from components.nginx_ingress import access_hint
 def main() -> None:
     """Declares one stack."""
     config = settings.load()
-    demote = preflight.check(config, cluster.read(config.context))
+    demote = preflight.check(config, cluster.read(config.context, config.namespace))
 
     # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
     # path of this machine, into the state.
@@ -112,7 +112,7 @@ def main() -> None:
 
     pulumi.export("target", config.target.name)
     pulumi.export("namespace", config.namespace)
-    pulumi.export("storage_class", config.mongo_storage_class)
+    pulumi.export("storage_class", mongo.storage_class)
     pulumi.export("ingress_ip", ingress.ip)
     pulumi.export("ingress_hostname", ingress.hostname)
     pulumi.export("url", ingress.url)

@@ -33,6 +33,15 @@ class IngressClass:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningMongo:
+    """What a StatefulSet of MongoDB was made with, and keeps."""
+
+    members: int
+    storage_class: str
+    volume_size: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """What is there already, by name."""
 
@@ -44,14 +53,22 @@ class Cluster:
     """Nodes that take any pod; None where they may not be listed."""
     issuers: frozenset[str] | None = None
     """The ClusterIssuers of cert-manager, none where it is not installed; None where they may not be listed."""
+    mongo: RunningMongo | None = None
+    """The database of the stack, None where there is none yet, or it may not be seen."""
 
 
-def read(context: str) -> Cluster | None:
-    """What a context's cluster has, or None where its classes cannot be read within a few seconds."""
+def read(context: str, namespace: str) -> Cluster | None:
+    """What a context's cluster has, or None where its classes cannot be read within a few seconds.
+
+    Args:
+        context: The kubeconfig context.
+        namespace: That of the stack, for what runs there already.
+    """
     try:
         with _connected(context) as api:
             storage, ingress = _list(api, _STORAGE_CLASSES), _list(api, _INGRESS_CLASSES)
             nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
+            sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
@@ -60,6 +77,7 @@ def read(context: str) -> Cluster | None:
         {_name(item): _ingress_class(item) for item in ingress},
         None if nodes is None else sum(_takes_pods(node) for node in nodes),
         None if issuers is None else frozenset(map(_name, issuers)),
+        next((_running(each) for each in sets or [] if _name(each) == "mongo"), None),
     )
 
 
@@ -130,6 +148,13 @@ def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:
 def _ingress_class(item: Mapping[str, Any]) -> IngressClass:
     helm = [_annotations(item).get(f"meta.helm.sh/release-{part}", "") for part in ("namespace", "name")]
     return IngressClass(item["spec"].get("controller", ""), "/".join(helm) if all(helm) else "")
+
+
+def _running(mongo: Mapping[str, Any]) -> RunningMongo:
+    claim = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
+    return RunningMongo(
+        mongo["spec"]["replicas"], claim.get("storageClassName", ""), claim["resources"]["requests"]["storage"]
+    )
 
 
 def _takes_pods(node: Mapping[str, Any]) -> bool:

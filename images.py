@@ -36,9 +36,9 @@ class Image:
             raise ValueError("not an image reference; expected name:version or name@sha256:<64 hex digits>")
         image = cls(match["repository"], match["tag"] or "", match["digest"] or "")
         if image.tag == "latest" and not image.digest:
-            raise ValueError("`latest` moves; name a full version such as :8.0.32, or a digest")
+            raise ValueError("`latest` moves; name a full version such as :1.2.3, or a digest")
         if not image.digest and not _FULL_VERSION.fullmatch(image.tag):
-            raise ValueError("not pinned; name a full version such as :8.0.32, or a digest")
+            raise ValueError("not pinned; name a full version such as :1.2.3, or a digest")
         return image
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Container
 
 import pulumi
 
-from cluster import Cluster
+from cluster import Cluster, RunningMongo
 from components.ingress_controller import CONTROLLER
 from settings import PROJECT, Settings
 
@@ -41,6 +41,8 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
     if known.issuers is not None:
         need("ingressTlsIssuer", config.ingress_tls_issuer, "ClusterIssuer", known.issuers)
     problems += _too_few_nodes(config, known)
+    if known.mongo:
+        problems += _not_as_it_runs(config, known.mongo)
     if problems:
         raise pulumi.RunError("\n".join(problems))
     return tuple(name for name in config.demote_storage_classes if name in known.storage)
@@ -56,6 +58,22 @@ def _collision(config: Settings, known: Cluster) -> list[str]:
     return [
         f'{PROJECT}:ingressClass is "{config.ingress_class}": belongs to {owner} in context {config.context};'
         " name another class to install a controller beside it, or use it with ingressController existing"
+    ]
+
+
+def _not_as_it_runs(config: Settings, mongo: RunningMongo) -> list[str]:
+    """What a database that is there does not follow: its members must not become fewer, its volumes stay as made."""
+    for key, wanted, has in (
+        ("mongoVolumeSize", config.mongo_volume_size, mongo.volume_size),
+        ("mongoStorageClass", config.mongo_storage_class, mongo.storage_class),
+    ):
+        if wanted != has:
+            pulumi.log.warn(f"{PROJECT}:{key} is {wanted}: the volumes were made with {has}, and keep that")
+    if config.mongo_members >= mongo.members:
+        return []
+    return [
+        f'{PROJECT}:mongoMembers is "{config.mongo_members}": must be {mongo.members} or more, as many as run;'
+        " with fewer, the rest could lose its majority"
     ]
 
 

@@ -108,7 +108,7 @@ class _MarksProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        known = cluster.read(props["context"])
+        known = cluster.read(props["context"], "")
         if known is None:
             raise RuntimeError(f"cannot list the StorageClasses of context {props['context']}")
         marks = {name: known.storage.get(name) or "" for name in props["classes"]}

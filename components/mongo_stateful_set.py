@@ -8,6 +8,7 @@ volume is empty is how clusters lose data, because it makes a second set while t
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import (
@@ -93,6 +94,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
     """DNS name of each member, without the port, known before the members are."""
     database: str
     """The application's database."""
+    storage_class: pulumi.Output[str]
+    """Class of the volumes as they are: those of a set that exists do not change."""
     client_labels: dict[str, str]
     """Labels of the pods that may reach the database."""
     uri: pulumi.Output[str]
@@ -181,7 +184,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
         )
 
         answers = TCPSocketActionArgs(port="mongo")
-        StatefulSet(
+        stateful_set = StatefulSet(
             name,
             metadata=meta(),
             spec=StatefulSetSpecArgs(
@@ -333,13 +336,20 @@ class MongoStatefulSet(pulumi.ComponentResource):
                     ),
                 ),
             ),
-            opts=child,
+            # A Job that failed stays in the cluster under its name: were the next one made first, going back to what
+            # was before would meet it there.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
 
         self.uri = pulumi.Output.format(
             "mongodb://{0}:{1}@{2}/{0}?replicaSet={3}", args.database, app.result, members, REPLICA_SET
         )
+        self.storage_class = stateful_set.spec.apply(_class_of_claims)
         self.register_outputs({"uri": self.uri, "appSecret": self.app_secret})
+
+
+def _class_of_claims(spec: Any) -> str:  # noqa: ANN401 - an SDK output, all of whose fields may be None
+    return str(spec.volume_claim_templates[0].spec.storage_class_name)
 
 
 def _mongod_args() -> list[str]:

@@ -356,7 +356,8 @@ def _node_path() -> str:
 
 def _kubectl(*arguments: str, check: bool = False) -> str:
     command = [str(parts.KUBERNETES.folder / "kubectl"), "--kubeconfig", str(STATE / "kubeconfig"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    env = os.environ | {"KUBECACHEDIR": str(STATE / "kubectl-cache")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if check and done.returncode:
         raise SandboxError(f"kubectl {arguments[0]}: {done.stderr.strip()[-300:]}")
     return done.stdout.strip() if done.returncode == 0 else ""

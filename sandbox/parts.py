@@ -29,6 +29,7 @@ from sandbox.progress import Progress
 
 PARTS: Final = CACHE / "parts"
 _GO_CACHE: Final = CACHE / "go"
+_NPM_CACHE = CACHE / "npm"
 _SUITE: Final = "bookworm"
 
 
@@ -99,7 +100,7 @@ class Build:
             process = subprocess.Popen(
                 argv,
                 cwd=cwd or self.out,
-                env=os.environ | self.env,
+                env={**os.environ, "npm_config_cache": str(_NPM_CACHE), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -114,7 +115,7 @@ class Build:
                         detail = on_line(line.rstrip()) if on_line else detail
                     gone = time.monotonic() - began
                     left = max(self.part.seconds - gone, 5) + self.left_after
-                    self.progress.update(detail or f"{gone:.0f} s", left)
+                    self.progress.update(detail or f"{argv[0]} runs for {gone:.0f} s", left)
             except BaseException:
                 process.terminate()
                 raise
@@ -150,6 +151,8 @@ def build(parts: Sequence[Part], progress: Progress) -> None:
     if _GO_CACHE.exists():
         with progress.step("removing the Go caches"):
             _remove(_GO_CACHE)
+    if _NPM_CACHE.exists():
+        _remove(_NPM_CACHE)
 
 
 def remove_stale(parts: Sequence[Part]) -> int:

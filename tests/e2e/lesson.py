@@ -4,6 +4,7 @@
 would. What it changed by hand (the number of pods) it puts back.
 """
 
+import http.client
 import json
 import secrets
 import shlex
@@ -34,9 +35,14 @@ class StepError(Exception):
 
 
 def main() -> None:
-    """Plays all of it. Exits with 1 at the first step that does not hold."""
+    """Plays all of it, or, with --wait, only waits until it could. Exits with 1 where a step does not hold."""
     try:
-        play()
+        if sys.argv[1:] == ["--wait"]:
+            # After a start of the node, the pods that it had need some seconds.
+            outputs = _outputs()
+            _until(lambda: _answers(outputs), _SCALE_SECONDS, "the game answers")
+        else:
+            play()
     except StepError as problem:
         print(f"\nThis step does not hold: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -50,7 +56,7 @@ def play() -> None:
     Raises:
         StepError: One does not hold.
     """
-    outputs = json.loads(_quiet("pulumi", "stack", "output", "--json"))
+    outputs = _outputs()
     url, namespace = outputs["url"], outputs["namespace"]
     if not url:
         raise StepError("the stack has no URL: the Ingress has no address; `pulumi up --refresh` reads it again")
@@ -108,6 +114,13 @@ def play() -> None:
     print(f"\nThe lesson holds. Play it yourself: {url}")
 
 
+def _outputs() -> dict[str, str]:
+    outputs: dict[str, str] = json.loads(_quiet("pulumi", "stack", "output", "--json"))
+    if "url" not in outputs:
+        raise StepError("the stack is not up: make up")
+    return outputs
+
+
 def _default_classes(listing: dict[str, Any]) -> list[str]:
     mark = "storageclass.kubernetes.io/is-default-class"
     marked = [each["metadata"] for each in listing["items"]]
@@ -147,6 +160,18 @@ def _listed(url: str, name: str, points: int) -> bool:
         return any(each["name"] == name and each["score"] == points for each in _scores(url))
     except StepError:
         return False
+
+
+def _answers(outputs: dict[str, str]) -> bool:
+    """Whether there is a game behind the Ingress; asked at its address, since its name may lead nowhere yet."""
+    connection = http.client.HTTPConnection(outputs["ingress_ip"], timeout=5)
+    try:
+        connection.request("GET", "/readyz", headers={"Host": urllib.parse.urlsplit(outputs["url"]).netloc})
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _answer(request: urllib.request.Request) -> Any:  # noqa: ANN401 - any JSON

@@ -23,6 +23,16 @@ def scale(program: Program, to: int) -> None:
     program.kubectl(*_SCALED, "--type=merge", "--patch", json.dumps({"spec": {"replicas": to}}))
 
 
+def test_what_a_person_scaled_is_set_back_by_the_next_refresh(program: Program) -> None:
+    """As the lesson scales; README says what `up` makes of it."""
+    program.use()
+    program.up().ok()
+    program.kubectl("scale", "deployment", "pacman", "--replicas=3")
+    assert "update" in program.preview("--refresh").ok().changes
+    program.up("--refresh").ok()
+    assert replicas(program) == 1
+
+
 def test_what_it_decided_stays_through_every_up_and_is_set_back_once_it_is_gone(program: Program) -> None:
     program.use(pacmanReplicas=2)
     program.up().ok()

@@ -132,7 +132,7 @@ def record_program(
     **options: Any,  # noqa: ANN401 - those of record
 ) -> Recorded:
     """Runs `__main__.py` with Pulumi.yaml's defaults and `config` over them, on a cluster of which this is known."""
-    with mock.patch.object(cluster, "read", lambda context: known):
+    with mock.patch.object(cluster, "read", lambda context, namespace: known):
         return record(lambda: runpy.run_path(str(ROOT / "__main__.py")), {**defaults(), **config}, **options)
 
 

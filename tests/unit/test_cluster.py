@@ -19,12 +19,13 @@ import pytest
 import yaml
 
 import cluster
-from cluster import DEFAULT_CLASS, Cluster, IngressClass
+from cluster import DEFAULT_CLASS, Cluster, IngressClass, RunningMongo
 
 STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
 NODES = "/api/v1/nodes"
 ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
+SETS = "/apis/apps/v1/namespaces/games/statefulsets"
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Api:
     """The spec of each node."""
     issuers: list[str] | None = None
     """The ClusterIssuers, None where their kind is unknown."""
+    sets: list[dict[str, Any]] = field(default_factory=list)
+    """The StatefulSets of the namespace `games`."""
     forbidden: set[str] = field(default_factory=set)
     """Paths that nobody may use."""
     patches: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -53,6 +56,8 @@ class Api:
             return {"items": [_item(*each) | spec for each in self.ingress.items()]}
         if path == NODES:
             return {"items": [_item("node", None) | {"spec": spec} for spec in self.nodes]}
+        if path == SETS:
+            return {"items": self.sets}
         if path == ISSUERS and self.issuers is not None:
             return {"items": [_item(name, None) for name in self.issuers]}
         return None
@@ -128,7 +133,7 @@ def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
         "bare": None,
     }
     api.ingress = {"nginx": None, "traefik": {"x": "y"}}
-    assert cluster.read("arcade") == Cluster(
+    assert cluster.read("arcade", "games") == Cluster(
         {"standard": "true", "slow": "false", "csi": None, "bare": None},
         {"nginx": IngressClass("nginx.example"), "traefik": IngressClass("nginx.example")},
         nodes=0,
@@ -138,12 +143,12 @@ def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
 
 
 def test_a_cluster_without_classes_is_not_one_that_cannot_be_read(api: Api) -> None:
-    assert cluster.read("arcade") == Cluster({}, {}, nodes=0, issuers=frozenset())
+    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset())
 
 
 def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
     api.ingress = {"nginx": {"meta.helm.sh/release-namespace": "web", "meta.helm.sh/release-name": "front"}}
-    known = cluster.read("arcade")
+    known = cluster.read("arcade", "games")
     assert known
     assert known.ingress == {"nginx": IngressClass("nginx.example", "web/front")}
 
@@ -153,21 +158,30 @@ def test_counts_the_nodes_that_take_any_pod(api: Api) -> None:
         {"taints": [{"effect": e}]} for e in ("NoSchedule", "NoExecute", "PreferNoSchedule")
     ]
     api.nodes = [{}, {"taints": []}, {"unschedulable": True, "taints": [{"effect": "NoSchedule"}]}, *taints]
-    known = cluster.read("arcade")
+    known = cluster.read("arcade", "games")
     assert known
     assert known.nodes == 3
 
 
 def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
     api.issuers = ["own", "letsencrypt"]
-    known = cluster.read("arcade")
+    known = cluster.read("arcade", "games")
     assert known
     assert known.issuers == frozenset({"own", "letsencrypt"})
 
 
+def test_sees_what_the_database_was_made_with(api: Api) -> None:
+    claim = {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}
+    spec = {"replicas": 3, "volumeClaimTemplates": [{"spec": claim}]}
+    api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, _item("mongo", None) | {"spec": spec}]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo == RunningMongo(3, "fast", "2Gi")
+
+
 def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
-    api.forbidden = {NODES, ISSUERS}
-    assert cluster.read("arcade") == Cluster({}, {}, nodes=None, issuers=None)
+    api.forbidden = {NODES, ISSUERS, SETS}
+    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=None, issuers=None)
 
 
 def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,20 +190,20 @@ def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
     config["users"][0]["user"] |= {"client-key-data": "a2V5", "client-certificate-data": "Y2VydA=="}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    assert cluster.read("arcade") == Cluster({}, {}, nodes=0, issuers=frozenset())
+    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset())
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -> None:
     api.forbidden = {STORAGE}
-    assert cluster.read("arcade") is None
+    assert cluster.read("arcade", "games") is None
     assert why() == f"cannot read classes: GET {STORAGE}: 403 Forbidden"
 
 
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize(("context", "reason"), [("elsewhere", "Connection refused"), ("unknown", "unknown")])
 def test_knows_nothing_where_nothing_answers(context: str, reason: str, why: Callable[[], str]) -> None:
-    assert cluster.read(context) is None
+    assert cluster.read(context, "games") is None
     assert reason in why()
 
 
@@ -197,7 +211,7 @@ def test_knows_nothing_without_a_kubeconfig(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[], str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert cluster.read("arcade") is None
+    assert cluster.read("arcade", "games") is None
     assert "No configuration found" in why()
 
 
@@ -208,7 +222,7 @@ def test_gives_up_within_a_few_seconds_on_a_cluster_that_accepts_and_says_nothin
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use(tmp_path, monkeypatch, silent.getsockname()[1])
         began = time.monotonic()
-        assert cluster.read("arcade") is None
+        assert cluster.read("arcade", "games") is None
         assert time.monotonic() - began < 3 * cluster.SECONDS, "it must not try again"
     assert "timed out" in why()
 

@@ -84,7 +84,7 @@ class TestMemory:
     @pytest.fixture
     def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
         classes: dict[str, str | None] = {"fast": None, "standard": "true", "slow": "false"}
-        monkeypatch.setattr(cluster, "read", lambda context: Cluster(classes, {}))
+        monkeypatch.setattr(cluster, "read", lambda context, namespace: Cluster(classes, {}))
         return classes
 
     @pytest.fixture
@@ -122,7 +122,7 @@ class TestMemory:
         assert second["marks"] == {"fast": "", "standard": "true", "slow": "false"}
 
     def test_it_says_when_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "read", lambda context: None)
+        monkeypatch.setattr(cluster, "read", lambda context, namespace: None)
         with pytest.raises(RuntimeError, match="cannot list the StorageClasses of context arcade"):
             self.create()
 

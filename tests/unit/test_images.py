@@ -26,12 +26,12 @@ def test_a_pinned_reference_is_taken_apart(reference: str, image: Image, version
 
 @pytest.mark.parametrize("reference", ["mongo", "mongo:8", "mongo:v8", "mongo:stable", "mongo:8-noble", "a/b:main-1.2"])
 def test_a_tag_that_moves_is_refused(reference: str) -> None:
-    with pytest.raises(ValueError, match=r"not pinned; name a full version such as :8\.0\.32, or a digest"):
+    with pytest.raises(ValueError, match=r"not pinned; name a full version such as :1\.2\.3, or a digest"):
         Image.parse(reference)
 
 
 def test_latest_is_refused_by_its_name() -> None:
-    with pytest.raises(ValueError, match=r"`latest` moves; name a full version such as :8\.0\.32, or a digest"):
+    with pytest.raises(ValueError, match=r"`latest` moves; name a full version such as :1\.2\.3, or a digest"):
         Image.parse("mongo:latest")
 
 

@@ -58,7 +58,11 @@ def test_nothing_is_protected_retained_hooked_or_ignored_but_what_others_own(sta
         if key not in usual
     }
     scaled = {("Deployment", "ignoreChanges", "['spec.replicas']")}
-    assert given - scaled == {("StatefulSet", "ignoreChanges", "['spec.volumeClaimTemplates']")}
+    assert given - scaled == {
+        ("StatefulSet", "ignoreChanges", "['spec.volumeClaimTemplates']"),
+        ("Job", "deleteBeforeReplace", "True"),
+        ("Job", "deleteBeforeReplaceDefined", "True"),
+    }
     assert bool(given & scaled) == bool(run_of(stack).of("HorizontalPodAutoscaler"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import preflight
 import settings
-from cluster import Cluster, IngressClass
+from cluster import Cluster, IngressClass, RunningMongo
 from tests.harness.recorder import defaults, record_program, stack_config
 
 NGINX = {"nginx": IngressClass("k8s.io/ingress-nginx")}
@@ -137,6 +137,34 @@ class TestNodes:
             "3 members need as many nodes that take pods, context arcade has 1: the cluster has to add some,"
             " or a member stays pending"
         ]
+
+
+class TestRunning:
+    @staticmethod
+    def known(members: int = 3, storage_class: str = "csi-hostpath-sc", size: str = "2Gi") -> Cluster:
+        return Cluster(MINIKUBE.storage, NGINX, mongo=RunningMongo(members, storage_class, size))
+
+    def test_fewer_members_are_refused_before_anything_happens(self) -> None:
+        assert problems(self.known(), mongoMembers="1") == [
+            'pacman:mongoMembers is "1": must be 3 or more, as many as run;'
+            " with fewer, the rest could lose its majority"
+        ]
+
+    @pytest.mark.parametrize("members", ["3", "5"])
+    def test_as_many_and_more_are_not(self, members: str) -> None:
+        assert preflight.check(config(mongoMembers=members), self.known()) == ("standard",)
+
+    def test_what_volumes_that_are_there_do_not_follow_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        preflight.check(config(mongoVolumeSize="4Gi", mongoStorageClass="standard"), self.known(members=1))
+        assert said == [
+            "pacman:mongoVolumeSize is 4Gi: the volumes were made with 2Gi, and keep that",
+            "pacman:mongoStorageClass is standard: the volumes were made with csi-hostpath-sc, and keep that",
+        ]
+        said.clear()
+        preflight.check(config(), self.known(members=1))
+        assert said == []
 
 
 class TestIssuer:
