@@ -64,10 +64,7 @@ render: .venv/ready ## Print the manifests that the program declares for STACK, 
 
 .PHONY: golden
 golden: .venv/ready ## Write the manifests of every stack into tests/golden, for a review of what a change does to each
-	for file in Pulumi.*.yaml; do
-	  stack=$${file#Pulumi.} stack=$${stack%.yaml}
-	  $(python) -m tests.harness.render "$$stack" >"tests/golden/$$stack.yaml"
-	done
+	$(python) -m tests.harness.render --golden
 
 .PHONY: test
 test: check ## Everything: the checks, then the real engine, a real database and the lesson, in a real browser

@@ -11,6 +11,7 @@ import settings
 from components import (
     DefaultStorageClass,
     DefaultStorageClassArgs,
+    FixedNamespace,
     IngressController,
     IngressControllerArgs,
     MongoStatefulSet,
@@ -36,7 +37,12 @@ def main() -> None:
     provider = k8s.Provider("kubernetes", kubeconfig="", context=config.context)
     on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
 
-    restricted = RestrictedNamespace(config.namespace, opts=on_cluster)
+    fixed = FixedNamespace("namespace", config.namespace)
+    restricted = RestrictedNamespace(
+        config.namespace,
+        # So that a stack that would move is stopped before it makes anything.
+        opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[fixed])),
+    )
     namespace = restricted.namespace
     if config.default_storage_class:
         DefaultStorageClass(

@@ -129,7 +129,9 @@ def keys() -> list[str]:
 
 def _storage_classes(reader: "_Reader", target: Target | None, namespace: str | None) -> dict[str, Any]:
     default = reader.get("defaultStorageClass", lambda v: v if v in ("", "none") else _object_name(v))
-    if target and default == "":
+    volumes = reader.get("mongoStorageClass", _object_name_or_empty)
+    # A class is made for the volumes, so where they have another one there is nothing to make.
+    if target and default == "" and not (target.new_storage_class and volumes):
         default = target.default_storage_class.format(namespace=namespace)
     default = "" if default == "none" else default
     demoted = reader.get("demoteStorageClasses", _object_names)
@@ -137,7 +139,6 @@ def _storage_classes(reader: "_Reader", target: Target | None, namespace: str | 
         reader.fail(
             "demoteStorageClasses", default, "must not hold the class that defaultStorageClass makes the default"
         )
-    volumes = reader.get("mongoStorageClass", _object_name_or_empty)
     if target and volumes == "":
         volumes = default or target.storage_class
         if not volumes and default is not None:

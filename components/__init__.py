@@ -1,6 +1,7 @@
 """What is deployed: one component per file, each usable from any program, none reading config."""
 
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
+from components.fixed_namespace import FixedNamespace
 from components.ingress_controller import IngressController, IngressControllerArgs
 from components.mongo_stateful_set import MongoStatefulSet, MongoStatefulSetArgs
 from components.nginx_ingress import NginxIngress, NginxIngressArgs
@@ -10,6 +11,7 @@ from components.restricted_namespace import RestrictedNamespace
 __all__ = [
     "DefaultStorageClass",
     "DefaultStorageClassArgs",
+    "FixedNamespace",
     "IngressController",
     "IngressControllerArgs",
     "MongoStatefulSet",

@@ -122,6 +122,8 @@ def _issued_by(issuer: str) -> dict[str, str]:
         "cert-manager.io/cluster-issuer": issuer,
         # A challenge on a second Ingress of the same host would be refused by controllers that give a host to one only.
         "acme.cert-manager.io/http01-edit-in-place": "true",
+        # So the rules are cert-manager's after the first challenge, and have to be taken back when they change.
+        "pulumi.com/patchForce": "true",
     }
 
 
@@ -191,7 +193,7 @@ def access_hint(
         look = f"curl -H 'Host: {host}' {bare}"
         if tls:
             look = f"curl --connect-to {host}:443:{bare.removeprefix('http://').removesuffix('/')}:443 {url}"
-        record = "A" if ip else "CNAME"
+        record = "CNAME" if not ip else "AAAA" if ":" in ip else "A"
         lines.append(f"{host} must lead to {address}: in DNS, by a record of type {record}, or for a look: {look}")
     if node_address_is_local:
         local = f"{url} with `127.0.0.1 {host}` in your hosts file" if host else "http://127.0.0.1/"

@@ -19,6 +19,14 @@ PART_OF = "pacman"
 NODE = "kubernetes.io/hostname"
 
 
+# For a namespace. Not "latest": a cluster upgrade must not be what refuses a pod.
+RESTRICTED = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "v1.30",
+    "pod-security.kubernetes.io/warn": "restricted",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who an object is, in the labels that Kubernetes recommends (app.kubernetes.io)."""

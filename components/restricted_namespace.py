@@ -5,7 +5,7 @@ from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
-from components.pods import PART_OF
+from components.pods import PART_OF, RESTRICTED
 
 
 class RestrictedNamespace(pulumi.ComponentResource):
@@ -26,13 +26,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
             name,
             metadata=ObjectMetaArgs(
                 name=name,
-                labels={
-                    **labels,
-                    "pod-security.kubernetes.io/enforce": "restricted",
-                    # Not "latest": a cluster upgrade must not be what refuses a pod.
-                    "pod-security.kubernetes.io/enforce-version": "v1.30",
-                    "pod-security.kubernetes.io/warn": "restricted",
-                },
+                labels={**labels, **RESTRICTED},
             ),
             opts=child,
         )

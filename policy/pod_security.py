@@ -99,8 +99,9 @@ def _of_container(container: Spec, pod: Spec) -> Iterator[str]:
             yield f"ports[{port['containerPort']}].hostPort: must not be set"
     for hook in ("startupProbe", "readinessProbe", "livenessProbe"):
         yield from _of_action(container.get(hook) or {}, hook)
-    for hook, action in (container.get("lifecycle") or {}).items():
-        yield from _of_action(action, f"lifecycle.{hook}")
+    lifecycle = container.get("lifecycle") or {}
+    for hook in ("postStart", "preStop"):
+        yield from _of_action(lifecycle.get(hook) or {}, f"lifecycle.{hook}")
 
 
 def _of_action(action: Spec, at: str) -> Iterator[str]:

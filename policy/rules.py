@@ -21,15 +21,23 @@ from pulumi_policy.proxy import UnknownValueError
 from components.ingress_controller import SCOPE
 from images import Image
 from policy import pod_security
+from targets import TARGETS
 
 Props = Mapping[str, Any]
 Fault = tuple[str, str]
 """A field, and what has to be there instead."""
-_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
-_POD = "spec.template.spec"
+# Kind -> where its pods' spec is.
+_PODS = {
+    "Pod": "spec",
+    "CronJob": "spec.jobTemplate.spec.template.spec",
+    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"), "spec.template.spec"),
+}
 _LABELS = ("part-of", "managed-by")
 # A variable or a key of a ConfigMap whose name says that its value is nobody else's business.
 _SECRET_NAME = re.compile(r"passw|pwd|secret|token|credential|private.?key", re.IGNORECASE)
+# A path to a secret is none.
+_SECRET_FILE = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
+_SECRET_OPTION = re.compile(rf"^-+\w*({_SECRET_NAME.pattern})[\w-]*=", re.IGNORECASE)
 # A URL with a password in it, and not with the name of a variable that holds one.
 _SECRET_VALUE = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@${]+:[^/\s@${]+@", re.IGNORECASE)
 
@@ -47,18 +55,26 @@ def kind(resource: Declared) -> str:
     return resource.resource_type.rpartition(":")[2] if resource.resource_type.startswith("kubernetes:") else ""
 
 
-def _pod(resource: Declared) -> Props | None:
-    if kind(resource) not in _WORKLOADS:
+def _pod(resource: Declared, *, patches: bool = False) -> tuple[str, Props] | None:
+    """Where a resource has the spec of pods, and that; a patch, which has but pieces of one, only where asked for."""
+    of = kind(resource).removesuffix("Patch") if patches else kind(resource)
+    if of not in _PODS:
         return None
-    spec: Props = resource.props["spec"]["template"]["spec"]
-    return spec
+    spec: Props = resource.props
+    for step in _PODS[of].split("."):
+        if step not in spec:
+            return None
+        spec = spec[step]
+    return _PODS[of], spec
 
 
-def _containers(resource: Declared, *groups: str) -> Iterator[tuple[str, Props]]:
-    pod = _pod(resource) or {}
-    for group in groups or ("initContainers", "containers"):
-        for container in pod.get(group, []):
-            yield f"{_POD}.{group}[{container['name']}]", container
+def _containers(resource: Declared, *groups: str, patches: bool = False) -> Iterator[tuple[str, Props]]:
+    found = _pod(resource, patches=patches)
+    if found:
+        at, pod = found
+        for group in groups or ("initContainers", "containers"):
+            for container in pod.get(group, []):
+                yield f"{at}.{group}[{container['name']}]", container
 
 
 def restricted(resource: Declared) -> Iterator[Fault]:
@@ -67,11 +83,12 @@ def restricted(resource: Declared) -> Iterator[Fault]:
         labels = resource.props["metadata"].get("labels", {})
         if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
             yield "metadata.labels[pod-security.kubernetes.io/enforce]", "must be restricted"
-    pod = _pod(resource)
-    if pod is not None:
+    found = _pod(resource)
+    if found:
+        at, pod = found
         for violation in pod_security.violations(pod):
             field, _, mend = violation.partition(": ")
-            yield f"{_POD}.{field}", mend
+            yield f"{at}.{field}", mend
     for path, container in _containers(resource):
         if not container.get("securityContext", {}).get("readOnlyRootFilesystem"):
             yield f"{path}.securityContext.readOnlyRootFilesystem", "must be true; give it a volume where it writes"
@@ -79,7 +96,9 @@ def restricted(resource: Declared) -> Iterator[Fault]:
 
 def pinned(resource: Declared) -> Iterator[Fault]:
     """An image names one build, and a chart one version."""
-    for path, container in _containers(resource):
+    for path, container in _containers(resource, patches=True):
+        if "image" not in container:  # of a patch
+            continue
         try:
             Image.parse(container["image"])
         except ValueError as problem:
@@ -99,7 +118,7 @@ def limited(resource: Declared) -> Iterator[Fault]:
 
 def probed(resource: Declared) -> Iterator[Fault]:
     """A container that runs for long says when it has started, when it serves, and when it hangs."""
-    for path, container in _containers(resource, "containers") if kind(resource) != "Job" else ():
+    for path, container in _containers(resource, "containers") if kind(resource) not in ("Job", "CronJob") else ():
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if not container.get(probe):
                 yield f"{path}.{probe}", "must be set"
@@ -107,7 +126,8 @@ def probed(resource: Declared) -> Iterator[Fault]:
 
 def labelled(resource: Declared) -> Iterator[Fault]:
     """An object says whose it is, and a workload selects its own pods by labels that they have."""
-    if kind(resource) in ("", "Release") or kind(resource).endswith("Patch"):
+    # A chart and a group of YAML files have no metadata of their own, and a patch is of somebody else's object.
+    if not kind(resource) or kind(resource).endswith("Patch") or "metadata" not in resource.props:
         return
     labels = resource.props["metadata"].get("labels", {})
     for label in _LABELS:
@@ -124,16 +144,14 @@ def labelled(resource: Declared) -> Iterator[Fault]:
 
 def no_plain_secret(resource: Declared) -> Iterator[Fault]:
     """A password comes from a Secret: not from a variable, an argument or a ConfigMap that everybody can read."""
-    for path, container in _containers(resource):
+    for path, container in _containers(resource, patches=True):
         for variable in container.get("env", []):
-            # The path of a file is not what is in it.
-            value = variable.get("value") or ""
-            if _SECRET_VALUE.search(value) or (
-                _SECRET_NAME.search(variable["name"]) and value and not value.startswith("/")
-            ):
-                yield f"{path}.env[{variable['name']}].value", "must come from a Secret, by valueFrom.secretKeyRef"
+            value, named = variable.get("value") or "", variable["name"]
+            secret = _SECRET_NAME.search(named) and not _SECRET_FILE.search(named) and value
+            if secret or _SECRET_VALUE.search(value):
+                yield f"{path}.env[{named}].value", "must come from a Secret, by valueFrom.secretKeyRef"
         for group in ("command", "args"):
-            if any(_SECRET_VALUE.search(argument) for argument in container.get(group, [])):
+            if any(_SECRET_VALUE.search(each) or _SECRET_OPTION.search(each) for each in container.get(group, [])):
                 yield f"{path}.{group}", "must not hold a password: the list of processes shows it"
     if kind(resource) == "ConfigMap":
         data = resource.props.get("data", {})
@@ -152,8 +170,15 @@ def not_public_by_accident(resource: Declared) -> Iterator[Fault]:
             yield "spec.externalIPs", "must be empty; the Ingress is the way in"
     if kind(resource) == "Release":
         service = resource.props.get("values", {}).get("controller", {}).get("service", {})
-        if service.get("annotations", {}).get(SCOPE) not in ("public", "private"):
-            yield f"values.controller.service.annotations[{SCOPE}]", "must be public or private, said on purpose"
+        if service.get("type") not in ("LoadBalancer", "NodePort"):
+            return
+        annotations = dict(service.get("annotations", {}))
+        scope = annotations.pop(SCOPE, "")
+        field = "values.controller.service.annotations"
+        if scope not in ("public", "private"):
+            yield f"{field}[{SCOPE}]", "must be public or private, said on purpose"
+        elif annotations not in [target.load_balancers.get(scope) for target in TARGETS.values()]:
+            yield field, f"must be those that make a load balancer {scope}: see load_balancers in targets.py"
 
 
 def kept(resource: Declared) -> Iterator[Fault]:
@@ -178,18 +203,28 @@ def no_default_provider(resource: ResourceValidationArgs) -> Iterator[Fault]:
 
 
 def databases_are_closed(resources: Sequence[Declared]) -> Iterator[tuple[Declared, Fault]]:
-    """A policy says who may reach a database."""
-    policies = [each.props["spec"] for each in resources if kind(each) == "NetworkPolicy"]
+    """A policy says who may reach a database, and it is not everybody."""
     for each in resources:
         if kind(each) != "StatefulSet":
             continue
-        labels = each.props["spec"]["template"]["metadata"]["labels"]
-        selectors = [
-            policy["podSelector"].get("matchLabels", {}) for policy in policies if "Ingress" in policy["policyTypes"]
+        field, labels = "spec.template.metadata.labels", each.props["spec"]["template"]["metadata"]["labels"]
+        rules = [
+            policy.props["spec"].get("ingress", [])
+            for policy in resources
+            if kind(policy) == "NetworkPolicy"
+            and policy.props["metadata"].get("namespace") == each.props["metadata"].get("namespace")
+            and _selects(policy.props["spec"], labels)
         ]
-        # The one that closes the whole namespace selects nobody in particular, and lets nobody in.
-        if not any(selector and selector.items() <= labels.items() for selector in selectors):
-            yield each, ("spec.template.metadata.labels", "need a NetworkPolicy that selects them")
+        if not rules:
+            yield each, (field, "need a NetworkPolicy that selects them")
+        elif any(not rule.get("from") for some in rules for rule in some):
+            yield each, (field, "need a NetworkPolicy that says from where, and not one that is open to all")
+
+
+def _selects(policy: Props, labels: Mapping[str, str]) -> bool:
+    # The one that closes a whole namespace selects nobody in particular, and lets nobody in.
+    selector = policy["podSelector"].get("matchLabels", {})
+    return "Ingress" in policy.get("policyTypes", ["Ingress"]) and selector and selector.items() <= labels.items()
 
 
 def generated_secrets_stay_in_secrets(resources: Sequence[Declared]) -> Iterator[tuple[Declared, Fault]]:

@@ -1,6 +1,7 @@
 """The commands of the workflows in .github: `python -m review preview STACK`, `drift STACK`, `comment`."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -20,11 +21,12 @@ def main(arguments: list[str]) -> int:
     told = commands.add_parser("comment", help="write all previews as one comment")
     told.add_argument("previews", nargs="*", type=Path, help="files that `preview --out` wrote")
     told.add_argument("--base", required=True, help="commit that the change is compared with")
+    told.add_argument("--stacks", type=json.loads, default=[], help="JSON list of all that should have been previewed")
     told.add_argument("--post", action="store_true", help="put it on the pull request, instead of printing it")
     given = parser.parse_args(arguments)
     try:
         if given.command == "comment":
-            return _comment(given.previews, given.base, post=given.post)
+            return _comment(given.previews, given.base, given.stacks, post=given.post)
         return _preview(given.stack, getattr(given, "out", None), drift=given.command == "drift")
     except (OSError, ValueError) as problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -40,9 +42,9 @@ def _preview(stack: str, out: Path | None, *, drift: bool) -> int:
     return int(found.exit_code != 0)
 
 
-def _comment(files: list[Path], base: str, *, post: bool) -> int:
+def _comment(files: list[Path], base: str, stacks: list[str], *, post: bool) -> int:
     previews = [preview.Preview.from_json(file.read_text()) for file in sorted(files)]
-    text = comment.write(previews, comment.changed_manifests(base))
+    text = comment.write(previews, comment.changed_manifests(base), stacks=stacks)
     if not post:
         print(text)
         return 0

@@ -1,7 +1,7 @@
 """Writes the previews of a change as one comment, and keeps that comment on the pull request up to date."""
 
+import html
 import json
-import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,26 @@ _COLUMNS = ("create", "update", "replace", "delete", "same")
 _SIGNS = {"create": "+", "update": "!", "replace": "-", "delete": "-"}
 
 
-def write(previews: Sequence[Preview], manifests: str | None, *, title: str = "What this change does") -> str:
+def write(
+    previews: Sequence[Preview],
+    manifests: str | None,
+    *,
+    stacks: Sequence[str] = (),
+    title: str = "What this change does",
+) -> str:
     """The comment: a table with a row for each stack, what is about data, and the differences.
 
     Args:
+        stacks: All that should have been previewed.
         previews: Of each stack; none where nobody may see a stack, as for a fork.
         manifests: The difference of the rendered manifests, as `git diff` prints it; "" if there is none, and
             None if nobody looked.
         title: The heading.
     """
     parts = [f"{MARKER}\n## {title}\n"]
-    if previews:
-        parts.append("\n".join(_table(previews)) + "\n")
+    missing = sorted(set(stacks) - {each.stack for each in previews})
+    if previews or missing:
+        parts.append("\n".join([*_table(previews), *map(_missed, missing)]) + "\n")
         parts += [f"> [!CAUTION]\n> {line}\n" for line in _about_data(previews)]
         parts += [f"> [!WARNING]\n> {line}\n" for line in _refused(previews)]
         parts += [_folded(f"{each.stack}: {_summary(each)}", _lines(each.changes)) for each in previews if each.changes]
@@ -51,23 +59,28 @@ def _table(previews: Sequence[Preview]) -> Iterator[str]:
         numbers = " | ".join(str(each.counts.get(op) or "") for op in _COLUMNS)
         failed = each.exit_code not in (0, CHANGES_FOUND)
         verdict = "**policy violated**" if each.violations else "**failed**" if failed else "ok"
-        yield f"| {each.stack} | {numbers} | {verdict} |"
+        yield f"| {_code(each.stack)} | {numbers} | {verdict} |"
+
+
+def _missed(stack: str) -> str:
+    return f"| {_code(stack)} |{' |' * len(_COLUMNS)} **no preview**: see the run of its job |"
 
 
 def _about_data(previews: Sequence[Preview]) -> Iterator[str]:
     for each in previews:
         for change in each.changes:
             if change.about_data:
-                why = f" (`{'`, `'.join(change.forced_by)}`)" if change.forced_by else ""
+                why = f" ({', '.join(map(_code, change.forced_by))})" if change.forced_by else ""
                 past = {"replace": "replaced", "delete": "deleted"}[change.op]
-                yield f"**{each.stack}: `{change.kind} {change.name}` is {past}**{why}: {change.about_data}."
+                resource = _code(f"{change.kind} {change.name}")
+                yield f"{_code(each.stack)}: **{resource} is {past}**{why}: {change.about_data}."
 
 
 def _refused(previews: Sequence[Preview]) -> Iterator[str]:
     for each in previews:
         # What the engine says of a violation as an error is told already.
         for problem in each.violations or each.errors:
-            yield f"**{each.stack}**: " + _harmless(problem).replace("\n", "\n> ")
+            yield f"{_code(each.stack)}: {_code(problem)}"
 
 
 def _summary(preview: Preview) -> str:
@@ -83,12 +96,17 @@ def _lines(changes: Sequence[Change]) -> Iterator[str]:
 
 def _folded(summary: str, lines: Sequence[str] | Iterator[str]) -> str:
     body = "\n".join(map(_harmless, lines))
-    return f"<details><summary>{summary}</summary>\n\n```diff\n{body}\n```\n\n</details>\n"
+    return f"<details><summary>{html.escape(summary)}</summary>\n\n```diff\n{body}\n```\n\n</details>\n"
 
 
 def _harmless(text: str) -> str:
-    """Text of the change that can neither end the block that it stands in, nor hide, nor call anybody."""
-    return re.sub(r"@(?=\w)", "@\u200b", text.replace("```", "'''").replace("<!--", "&lt;!--"))
+    """Text of the change in a block of code: what it cannot do there is end the block."""
+    return text.replace("```", "'''")
+
+
+def _code(text: str) -> str:
+    """Text of the change outside a block: as code on one line it calls nobody, and is no HTML and no heading."""
+    return f"`{' '.join(text.replace('`', chr(39)).replace('|', '/').split())}`"
 
 
 def _cut(text: str) -> str:

@@ -38,14 +38,16 @@ def test_what_it_decided_stays_through_every_up_and_is_set_back_once_it_is_gone(
     program.up().ok()
     program.use(pacmanReplicas=2, pacmanMaxReplicas=6)
     created = program.up().ok()
-    assert created.op("pacman") in ("create", "update", "same")
+    assert created.changes["create"] == 1, "the autoscaler"
+    assert "replace" not in created.changes
     scaler = program.kubectl.live("hpa", "pacman")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
     assert replicas(program) == 2, "it began with another number"
 
     scale(program, 4)
     # No change, a change of the pods, a change of the autoscaler: none of them is about how many there are.
-    assert "update" not in program.up("--refresh").ok().changes
+    refreshed = program.up("--refresh").ok()
+    assert [step for step in refreshed.steps if step.op not in ("refresh", "same")] == []
     assert replicas(program) == 4
     program.use(pacmanReplicas=2, pacmanMaxReplicas=6, pacmanLocation=False)
     program.up().ok()
@@ -55,7 +57,7 @@ def test_what_it_decided_stays_through_every_up_and_is_set_back_once_it_is_gone(
     assert replicas(program) == 4
     eventually("4 pods serve", lambda: program.ready_pods("pacman") == 4, 60)
 
-    program.use(pacmanReplicas=1)
+    program.use(pacmanReplicas=3, pacmanLocation=False)
     program.up("--refresh").ok()
-    assert replicas(program) == 1
     assert program.kubectl.get("hpa", "pacman") is None
+    assert replicas(program) == 3, "it was 4, and nobody but this stack has a say in it now"

@@ -252,3 +252,18 @@ def test_nobody_reads_without_a_password(program: Program) -> None:
     try { print(db.highscore.findOne()) } catch (error) { print(error.codeName) }"""
     said = program.kubectl("exec", "-i", "mongo-0", "-c", "mongo", "--", *shell, stdin=script)
     assert said.strip() == "Unauthorized"
+
+
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_stack_does_not_move_to_another_namespace(program: Program, command: str) -> None:
+    """To move would be to delete the namespace that it is in, with every score."""
+    program.use(namespace=f"{program.namespace}-moved")
+    try:
+        refused = program.start(command, *(["--yes", "--skip-preview"] if command == "up" else [])).finish()
+    finally:
+        program.use()
+    assert refused.exit_code != 0
+    told = f'pacman:namespace is "{program.namespace}-moved": must stay {program.namespace}, since to move is to delete'
+    assert told in refused.errors()
+    assert not [step for step in refused.steps if step.op in ("create", "delete", "replace")]
+    assert program.kubectl.get("namespace", f"{program.namespace}-moved") is None

@@ -110,7 +110,7 @@ def clone(up: Clone) -> Clone:
 
 def row(comment: str) -> list[str]:
     """The stack's row of the table: create, update, replace, delete, same, verdict."""
-    (line,) = re.findall(rf"^\| {STACK} \|(.*)\|$", comment, flags=re.MULTILINE)
+    (line,) = re.findall(rf"^\| `{STACK}` \|(.*)\|$", comment, flags=re.MULTILINE)
     return [cell.strip() for cell in line.split("|")]
 
 
@@ -149,8 +149,8 @@ def test_a_change_that_replaces_the_database_is_called_out(clone: Clone) -> None
     comment = clone.comment("force-new")
     assert row(comment)[2] == "1"
     assert (
-        "> [!CAUTION]\n> **sandbox: `StatefulSet mongo` is replaced** (`spec.podManagementPolicy`): the database stops,"
-        " and is made anew on the volumes that stay.\n"
+        "> [!CAUTION]\n> `sandbox`: **`StatefulSet mongo` is replaced** (`spec.podManagementPolicy`): the database"
+        " stops, and is made anew on the volumes that stay.\n"
     ) in comment
     # It is in the component, so it is in every stack.
     assert comment.count("+  podManagementPolicy: OrderedReady") == len(list((ROOT / "tests/golden").glob("*.yaml")))
@@ -171,7 +171,7 @@ def test_a_change_that_the_policy_forbids_fails_and_says_why(clone: Clone) -> No
     assert done.returncode == 1
     comment = clone.python("review", "comment", out, "--base", "base")
     assert row(comment)[-1] == "**policy violated**"
-    assert "> **sandbox**: Service pacman: spec.type: must be ClusterIP, is LoadBalancer" in comment
+    assert "> `sandbox`: `Service pacman: spec.type: must be ClusterIP, is LoadBalancer" in comment
 
 
 def test_what_somebody_changed_in_the_cluster_is_drift(clone: Clone) -> None:

@@ -172,7 +172,7 @@ FAULTS = [
         "must be true",
     ),
     (
-        "restricted_namespace",
+        "pods",
         '"pod-security.kubernetes.io/enforce": "restricted"',
         '"pod-security.kubernetes.io/enforce": "baseline"',
         "Namespace preview-dev",

@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from tests.engine.conftest import NODE, Program, eventually
+from tests.harness.previews import cluster_for_every_stack
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,23 @@ def test_a_body_that_no_game_sends_is_refused(program: Program) -> None:
     status, _ = program.game.request("POST", "/highscores", {"name": "x" * 20_000})
     assert status == 413
     assert program.game.save("small", 1)
+
+
+def test_rules_that_cert_manager_wrote_to_are_no_conflict(program: Program) -> None:
+    """Its answer to a challenge is one more path in the rules, which are then its own: they are one field."""
+    with cluster_for_every_stack():
+        program.use(ingressTlsIssuer="letsencrypt")
+        program.up().ok()
+        live = program.kubectl.live("ingress", "pacman")
+        assert live["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
+        live["spec"]["rules"][0]["http"]["paths"].insert(
+            0, live["spec"]["rules"][0]["http"]["paths"][0] | {"path": "/.well-known/acme-challenge/x"}
+        )
+        program.kubectl("replace", "--field-manager=cert-manager", "--filename", "-", stdin=json.dumps(live))
+        other = f"other-{program.host}"
+        program.use(ingressTlsIssuer="letsencrypt", ingressHost=other)
+        program.up().ok()
+        (rule,) = program.kubectl.live("ingress", "pacman")["spec"]["rules"]
+        assert rule["host"] == other
+        program.use()
+        program.up().ok()

@@ -6,15 +6,13 @@ tests show.
 
 import pytest
 
-from tests.harness.recorder import ROOT, stacks
-from tests.harness.render import render_stack
-
-FOLDER = ROOT / "tests/golden"
+from tests.harness.recorder import stacks
+from tests.harness.render import GOLDEN, render_stack
 
 
 @pytest.mark.parametrize("stack", stacks())
 def test_is_what_was_reviewed(stack: str) -> None:
-    golden = FOLDER / f"{stack}.yaml"
+    golden = GOLDEN / f"{stack}.yaml"
     assert golden.exists(), "run `make golden`"
     assert render_stack(stack) == golden.read_text(), "run `make golden`, and look at the difference"
 
@@ -28,4 +26,4 @@ def test_is_the_same_each_time_and_holds_no_secret(stack: str) -> None:
 
 
 def test_there_is_no_file_for_a_stack_that_is_gone() -> None:
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(stacks())
+    assert {path.stem for path in GOLDEN.glob("*.yaml")} == set(stacks())

@@ -10,8 +10,9 @@ from typing import Any
 import pulumi
 import yaml
 
-from tests.harness.recorder import Recorded, Resource, SecretValue, record_program, stack_config, stacks
+from tests.harness.recorder import ROOT, Recorded, Resource, SecretValue, record_program, stack_config, stacks
 
+GOLDEN = ROOT / "tests/golden"
 SECRET = "(secret)"  # noqa: S105 - what is shown in its place
 
 
@@ -60,13 +61,25 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
+def write_golden() -> None:
+    """Writes the manifests of every stack into tests/golden: all of them, or, where one cannot be rendered, none."""
+    rendered = {GOLDEN / f"{stack}.yaml": render_stack(stack) for stack in stacks()}
+    for file in set(GOLDEN.glob("*.yaml")) - rendered.keys():
+        file.unlink()
+    for file, text in rendered.items():
+        file.write_text(text)
+
+
 def main(arguments: list[str]) -> int:
-    """Prints the stack that is named, or tells what is wrong in one line."""
+    """Prints the stack that is named, or writes all of them with --golden; tells what is wrong in one line."""
+    pulumi.log.error = lambda text, *_, **__: print(f"error: {text}", file=sys.stderr)
+    if arguments == ["--golden"]:
+        write_golden()
+        return 0
     if len(arguments) != 1 or arguments[0] not in stacks():
         named = " ".join(arguments) or "none"
         print(f"error: stack is {named}: must be one of {', '.join(stacks())}", file=sys.stderr)
         return 2
-    pulumi.log.error = lambda text, *_, **__: print(f"error: {text}", file=sys.stderr)
     sys.stdout.write(render_stack(arguments[0]))
     return 0
 

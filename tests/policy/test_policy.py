@@ -132,6 +132,32 @@ FAULTS: list[tuple[str, str, tuple[str | int, ...], Any, str, str]] = [
     ),
     ("not-public-by-accident", "Release pacman-ingress", RELEASE, {}, "[pacman/scope]", "public or private"),
     (
+        "not-public-by-accident",
+        "Release pacman-ingress",
+        (*RELEASE, "service.beta.kubernetes.io/aws-load-balancer-scheme"),
+        "internal",
+        "values.controller.service.annotations",
+        "that make a load balancer public",
+    ),
+    ("no-plain-secret", "StatefulSet mongo", (*CONTAINER, "args", 0), "--password=x", "].args", "of processes"),
+    ("no-plain-secret", "Deployment pacman", (*ENV, "name"), "DB_PASSWORD", "env[DB_PASSWORD]", "from a Secret"),
+    (
+        "databases-are-closed",
+        "NetworkPolicy mongo",
+        ("inputs", "spec", "ingress"),
+        [{}],
+        "StatefulSet mongo: spec.template.metadata.labels",
+        "open to all",
+    ),
+    (
+        "databases-are-closed",
+        "NetworkPolicy mongo",
+        ("inputs", "metadata", "namespace"),
+        "elsewhere",
+        "StatefulSet mongo: spec.template.metadata.labels",
+        "need a NetworkPolicy",
+    ),
+    (
         "kept",
         "StatefulSet mongo",
         ("inputs", "spec", "volumeClaimTemplates", 0, "spec", "storageClassName"),
@@ -183,6 +209,56 @@ def test_a_planted_fault_is_told_with_resource_field_and_mend(
     assert [each for each in told if each[0] == (culprit or resource) and part in each[1] and mend in each[2]], told
 
 
+def also(*objects: tuple[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """What the pack reports on objects of other kinds than this program has."""
+    resources = [
+        Resource(f"urn::{kind}::x", f"kubernetes:{kind}", "x", inputs, "", "urn:p::own::id", {}, frozenset(), {})
+        for kind, inputs in objects
+    ]
+    return violations(Recorded(tuple(resources), {}))
+
+
+BAD_POD = {"containers": [{"name": "x", "image": "x:latest", "env": [{"name": "PASSWORD", "value": "x"}]}]}
+LABELLED = {"labels": {"app.kubernetes.io/part-of": "x", "app.kubernetes.io/managed-by": "pulumi"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "at"),
+    [
+        ("core/v1:Pod", BAD_POD, "spec"),
+        (
+            "batch/v1:CronJob",
+            {"jobTemplate": {"spec": {"template": {"spec": BAD_POD}}}},
+            "spec.jobTemplate.spec.template",
+        ),
+        ("apps/v1:ReplicaSet", {"template": {"spec": BAD_POD}}, "spec.template.spec"),
+    ],
+)
+def test_pods_are_found_in_every_kind_that_has_some(kind: str, spec: dict[str, Any], at: str) -> None:
+    found = also((kind, {"metadata": LABELLED, "spec": spec}))
+    assert {name for name, _ in found} >= {"restricted", "pinned", "limited", "no-plain-secret"}
+    assert all(f" x: {at}" in message for _, message in found)
+
+
+def test_a_patch_answers_for_what_it_writes_and_not_for_the_rest() -> None:
+    found = also(("apps/v1:DeploymentPatch", {"metadata": {}, "spec": {"template": {"spec": BAD_POD}}}))
+    assert {name for name, _ in found} == {"pinned", "no-plain-secret"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"),
+    [
+        ("yaml/v2:ConfigGroup", {"files": ["x.yaml"]}),
+        ("helm.sh/v4:Chart", {"chart": "x"}),
+        ("helm.sh/v3:Release", {"chart": "x", "version": "1.2.3"}),
+        ("networking.k8s.io/v1:NetworkPolicy", {"metadata": LABELLED, "spec": {"podSelector": {}}}),
+        ("apps/v1:DeploymentPatch", {"metadata": {}}),
+    ],
+)
+def test_what_has_nothing_to_judge_is_no_violation(kind: str, inputs: dict[str, Any]) -> None:
+    assert also((kind, inputs)) == []
+
+
 def test_every_policy_is_shown_to_fail() -> None:
     assert {fault[0] for fault in FAULTS} == {policy.name for policy in POLICIES}
 
@@ -227,6 +303,11 @@ RESTRICTED_FAULTS: list[tuple[tuple[str | int, ...], object, str]] = [
         ("containers", 0, "securityContext", "capabilities", "add"),
         ["NET_BIND_SERVICE", "SYS_PTRACE"],
         "containers[mongo].securityContext.capabilities.add",
+    ),
+    (
+        ("containers", 0, "lifecycle"),
+        {"stopSignal": "SIGTERM", "preStop": {"httpGet": {"host": "x"}}},
+        "containers[mongo].lifecycle.preStop.httpGet.host",
     ),
     (("containers", 0, "ports", 0, "hostPort"), 27017, "containers[mongo].ports[27017].hostPort"),
     (("containers", 0, "livenessProbe", "tcpSocket", "host"), "x", "containers[mongo].livenessProbe.tcpSocket.host"),

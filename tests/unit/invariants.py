@@ -16,6 +16,7 @@ Check = Callable[[Recorded], Iterator[str]]
 
 # Kind of what waits -> kind of what it waits for, where no output says so. Each has its reason beside it in the code.
 JUSTIFIED_DEPENDENCIES = {
+    "RestrictedNamespace": {"FixedNamespace"},
     "DefaultStorageClass": {"RestrictedNamespace"},
     "StorageClassPatch": {"DefaultMarks"},
     "StorageClass": {"DefaultMarks"},

@@ -80,6 +80,7 @@ class TestTls:
         annotations = run.one("Ingress").manifest["metadata"]["annotations"]
         assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt"
         assert annotations["acme.cert-manager.io/http01-edit-in-place"] == "true"
+        assert annotations["pulumi.com/patchForce"] == "true", "or the next change of the host is a conflict"
 
     @pytest.mark.parametrize(
         ("given", "reason"),
@@ -181,7 +182,9 @@ class TestAccessHint:
             "pacman.example must lead to 203.0.113.7: in DNS, by a record of type A, or for a look:"
             " curl -H 'Host: pacman.example' http://203.0.113.7/"
         )
-        assert "curl -H 'Host: pacman.example' http://[fd00::1]/" in hint(host="pacman.example", ip="fd00::1")
+        told = hint(host="pacman.example", ip="fd00::1")
+        assert "by a record of type AAAA" in told
+        assert "curl -H 'Host: pacman.example' http://[fd00::1]/" in told
         told = hint(host="pacman.example", hostname="lb.example")
         assert "pacman.example must lead to lb.example: in DNS, by a record of type CNAME" in told
 

@@ -103,14 +103,14 @@ class TestComment:
     def test_a_row_for_each_stack(self) -> None:
         text = write([Preview("aks", 0, {"same": 30}), Preview("dev", 0, {"update": 2, "same": 28})], "")
         assert text.startswith(MARKER)
-        assert "| aks |  |  |  |  | 30 | ok |\n| dev |  | 2 |  |  | 28 | ok |" in text
+        assert "| `aks` |  |  |  |  | 30 | ok |\n| `dev` |  | 2 |  |  | 28 | ok |" in text
         assert "The manifests are the same for every stack." in text
 
     @pytest.mark.parametrize("kind", DATA)
     @pytest.mark.parametrize("op", ["replace", "delete"])
     def test_what_is_about_data_is_called_out(self, kind: str, op: str) -> None:
         text = write([Preview("dev", 0, {op: 1}, [Change(op, kind, "mongo", forced_by=["spec.x"])])], "")
-        assert f"> [!CAUTION]\n> **dev: `{kind} mongo` is {op}d** (`spec.x`): {DATA[kind]}." in text
+        assert f"> [!CAUTION]\n> `dev`: **`{kind} mongo` is {op}d** (`spec.x`): {DATA[kind]}." in text
 
     def test_and_nothing_else_is(self) -> None:
         changes = [
@@ -124,23 +124,38 @@ class TestComment:
         text = write(
             [Preview("dev", 1, errors=["context is away"]), Preview("eks", 1, violations=["v"], errors=["e"])], ""
         )
-        assert "| dev |  |  |  |  |  | **failed** |" in text
-        assert "> [!WARNING]\n> **dev**: context is away" in text
-        assert "| eks |  |  |  |  |  | **policy violated** |" in text
-        assert "> **eks**: v" in text
-        assert "**eks**: e" not in text
+        assert "| `dev` |  |  |  |  |  | **failed** |" in text
+        assert "> [!WARNING]\n> `dev`: `context is away`" in text
+        assert "| `eks` |  |  |  |  |  | **policy violated** |" in text
+        assert "> `eks`: `v`" in text
+        assert "`eks`: `e`" not in text
 
     def test_a_fork_gets_the_manifests_only(self) -> None:
         text = write([], "+ image: x")
         assert "No stack was previewed" in text
         assert "+ image: x" in text
 
-    def test_text_of_the_change_stays_text(self) -> None:
-        change = Change("update", "ConfigMap", "x", ["data.a: ``` <!-- → @everybody"])
+    def test_text_of_the_change_stays_text_in_a_block(self) -> None:
+        change = Change("update", "ConfigMap", "x", ["data.a: ``` </details> → @everybody"])
         text = write([Preview("dev", 0, {}, [change])], "")
         assert text.count("```") == 2
-        assert text.count("<!--") == 1
-        assert "@everybody" not in text
+        assert text.endswith("The manifests are the same for every stack.\n")
+
+    def test_and_outside_of_one(self) -> None:
+        bad = "x`** | <img src=y>\n\n# @everybody"
+        change = Change("delete", "Namespace", bad, forced_by=[bad])
+        text = write([Preview(bad, 1, {}, [change], errors=[bad]), Preview("eks", 1, violations=[bad])], "")
+        outside = text.partition("<details>")[0]
+        shown = "x'** / <img src=y> # @everybody"
+        assert outside.count(shown) == outside.count("@everybody") == 7
+        assert outside.count("`") % 2 == 0
+        assert all(shown in part for part in outside.split("`")[1::2] if "@" in part), "out of its code"
+
+    def test_a_stack_whose_preview_never_came_is_missed(self) -> None:
+        text = write([Preview("dev", 0, {"same": 1})], "", stacks=["dev", "eks"])
+        assert "| `eks` | | | | | | **no preview**: see the run of its job |" in text
+        assert "| `dev` | | | | | | **no preview**" not in text
+        assert "No stack was previewed" not in write([], "", stacks=["eks"])
 
     @pytest.mark.parametrize("lines", [10_000, 3])
     def test_it_fits_into_a_comment_and_is_whole(self, lines: int) -> None:
@@ -237,7 +252,7 @@ class TestSticky:
             monkeypatch.setenv(name, value)
         assert main(["comment", str(tmp_path / "dev.json"), "--base", "abc", "--post"]) == 0
         (posted,) = github.comments
-        assert "| dev |  |  |  |  | 3 | ok |" in posted["body"]
+        assert "| `dev` |  |  |  |  | 3 | ok |" in posted["body"]
         assert "diff from abc" in posted["body"]
 
 

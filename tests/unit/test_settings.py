@@ -188,6 +188,11 @@ class TestWhatIsLegal:
         assert [(loaded.default_storage_class, loaded.new_storage_class) for loaded in others] == [("", None)] * 2
         assert load().new_storage_class is None
 
+    def test_no_class_is_made_where_the_volumes_have_another_one(self) -> None:
+        own = load(target="eks", ingressChart=CHART, mongoStorageClass="auto-gp3")
+        assert (own.default_storage_class, own.new_storage_class) == ("", None)
+        assert own.mongo_storage_class == "auto-gp3"
+
     def test_a_controller_can_be_installed_where_no_load_balancer_is_known(self) -> None:
         loaded = load(ingressController="install", ingressChart="charts/nginx.tgz", ingressScope="public")
         assert (loaded.ingress_class, loaded.ingress_scope) == ("pacman-nginx", "public")

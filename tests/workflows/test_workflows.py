@@ -80,15 +80,25 @@ def test_forks_are_skipped_where_a_stack_is_needed_and_nowhere_else() -> None:
 
 def test_a_preview_is_cancelled_by_the_next_one_and_an_up_never() -> None:
     assert load("preview")["concurrency"]["cancel-in-progress"] is True
-    for name in ("up", "drift"):
+    for name, group in (("up", "stack"), ("drift", "drift")):
         concurrency = load(name)["jobs"]["stack"]["concurrency"]
-        assert concurrency == {"group": "stack-${{ matrix.stack }}", "cancel-in-progress": False}
+        # Each has a group of its own: what waits for an approval must hold up nothing else.
+        assert concurrency == {"group": f"{group}-${{{{ matrix.stack }}}}", "cancel-in-progress": False}
 
 
 def test_an_up_waits_for_the_approval_of_its_own_environment() -> None:
     assert load("up")["jobs"]["stack"]["with"]["environment"] == "${{ matrix.stack }}"
     for name in ("preview", "drift"):
         assert load(name)["jobs"]["stack"]["with"]["environment"] == "preview-${{ matrix.stack }}"
+
+
+@pytest.mark.parametrize("name", ["preview", "up", "drift"])
+def test_every_secret_that_a_stack_needs_is_handed_over_by_its_name(name: str) -> None:
+    """A called workflow sees no secret of its environment that its caller did not name."""
+    wanted = load("stack")[True]["workflow_call"]["secrets"]
+    used = set(re.findall(r"secrets\.(\w+)", (ROOT / ".github/workflows/stack.yml").read_text()))
+    assert used == wanted.keys()
+    assert load(name)["jobs"]["stack"]["secrets"] == {each: f"${{{{ secrets.{each} }}}}" for each in used}
 
 
 @pytest.mark.parametrize("command", ["preview", "drift", "comment"])
@@ -98,5 +108,6 @@ def test_the_commands_that_they_call_are_there(command: str, capsys: pytest.Capt
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    options = set(re.findall(rf"-m review {command}[^\n|]*?(--[a-z]+)", called))
+    calls = re.findall(rf"-m review {command}([^\n|>]*)", called)
+    options = {option for call in calls for option in re.findall(r"--[a-z]+", call)}
     assert options <= set(re.findall(r"--[a-z]+", capsys.readouterr().out))
