@@ -75,6 +75,7 @@ test: check ## Everything: the checks, then the real engine, a real database and
 	  DEBIAN_FRONTEND=noninteractive apt-get update --quiet >/dev/null
 	  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends chromium >/dev/null
 	}
+	export npm_config_cache=$${PACMAN_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/pacman-sandbox}/npm
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
 	$(python) -m pytest tests/workflows tests/sandbox tests/conformance tests/engine tests/e2e
 

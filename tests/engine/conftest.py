@@ -22,6 +22,7 @@ import yaml
 from cluster import DEFAULT_CLASS
 from tests.conformance.conftest import Kubectl
 from tests.harness.engine import Engine, Result
+from tests.harness.mongo import mongosh, secret
 
 CHECKOUT = Path(__file__).parents[2]
 # The address that the node's controller publishes, as minikube's docker driver has it.
@@ -138,22 +139,12 @@ class Program(Engine):
         return sum({"type": "Ready", "status": "True"}.items() <= each.items() for some in conditions for each in some)
 
     def secret(self, name: str) -> dict[str, str]:
-        """The values of a Secret; `jsonpath` would leave them coded, `go-template` does not."""
-        template = '{{range $key, $value := .data}}{{$key}}={{$value | base64decode}}{{"\\n"}}{{end}}'
-        text = self.kubectl("get", "secret", name, "--output", f"go-template={template}")
-        return dict(line.split("=", 1) for line in text.splitlines())
+        """The values of a Secret."""
+        return secret(self.kubectl, name)
 
     def mongosh(self, script: str, *, as_root: bool = False) -> Any:  # noqa: ANN401
-        """Runs a script in the database's pod with `db`, the game's database; gives back what it prints, as JSON.
-
-        Nothing of it is in anybody's argv: the script, with user and password, comes by stdin.
-        """
-        user = self.secret("mongo-root" if as_root else "mongo-app")
-        source = "admin" if as_root else "pacman"
-        uri = f"mongodb://{user['username']}:{user['password']}@127.0.0.1/?authSource={source}&directConnection=true"
-        begin = f"const db = new Mongo({json.dumps(uri)}).getDB('pacman');\n"
-        shell = ["mongosh", "--quiet", "--norc", "--nodb", "--file", "/dev/stdin"]
-        return json.loads(self.kubectl("exec", "-i", "mongo-0", "-c", "mongo", "--", *shell, stdin=begin + script))
+        """Runs a script in the database's pod with `db`, the game's database; gives back what it prints, as JSON."""
+        return mongosh(self.kubectl, script, as_root=as_root)
 
     def scores(self) -> set[str]:
         """The names of all scores in the database."""
