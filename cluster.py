@@ -73,12 +73,22 @@ def read(context: str, namespace: str) -> Cluster | None:
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
     return Cluster(
-        {_name(item): _annotations(item).get(DEFAULT_CLASS) for item in storage},
+        _marks(storage),
         {_name(item): _ingress_class(item) for item in ingress},
         None if nodes is None else sum(_takes_pods(node) for node in nodes),
         None if issuers is None else frozenset(map(_name, issuers)),
         next((_running(each) for each in sets or [] if _name(each) == "mongo"), None),
     )
+
+
+def default_marks(context: str) -> Mapping[str, str | None]:
+    """Every StorageClass to the value of its default-class annotation, None where it has none.
+
+    Raises:
+        Exception: The cluster cannot be reached or refuses.
+    """
+    with _connected(context) as api:
+        return _marks(_list(api, _STORAGE_CLASSES))
 
 
 def restore_default_marks(context: str, marks: Mapping[str, str | None]) -> None:
@@ -139,6 +149,10 @@ def _list_if_allowed(api: Any, path: str) -> list[dict[str, Any]] | None:  # noq
 
 def _name(item: Mapping[str, Any]) -> str:
     return str(item["metadata"]["name"])
+
+
+def _marks(classes: list[dict[str, Any]]) -> Mapping[str, str | None]:
+    return {_name(item): _annotations(item).get(DEFAULT_CLASS) for item in classes}
 
 
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:

@@ -108,10 +108,12 @@ class _MarksProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        known = cluster.read(props["context"], "")
-        if known is None:
-            raise RuntimeError(f"cannot list the StorageClasses of context {props['context']}")
-        marks = {name: known.storage.get(name) or "" for name in props["classes"]}
+        try:
+            found = cluster.default_marks(props["context"])
+        except Exception as problem:  # whatever it is, it must be told in one line
+            reason = str(problem).partition("\n")[0]
+            raise RuntimeError(f"cannot list the StorageClasses of context {props['context']}: {reason}") from None
+        marks = {name: found.get(name) or "" for name in props["classes"]}
         return CreateResult("marks", {**props, "marks": marks})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:

@@ -227,6 +227,14 @@ def test_gives_up_within_a_few_seconds_on_a_cluster_that_accepts_and_says_nothin
     assert "timed out" in why()
 
 
+def test_reads_the_marks_by_themselves_and_says_why_it_cannot(api: Api) -> None:
+    api.storage = {"standard": {DEFAULT_CLASS: "true"}, "bare": None}
+    assert cluster.default_marks("arcade") == {"standard": "true", "bare": None}
+    api.forbidden = {STORAGE}
+    with pytest.raises(Exception, match="403"):
+        cluster.default_marks("arcade")
+
+
 def test_restores_the_mark_of_a_class_that_has_none_now(api: Api) -> None:
     api.storage = {"standard": {"x": "y"}, "csi": None}
     cluster.restore_default_marks("arcade", {"standard": "true", "csi": "false"})

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 import cluster
-from cluster import DEFAULT_CLASS, Cluster
+from cluster import DEFAULT_CLASS
 from components import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
 from components.default_storage_class import _MarksProvider
 from tests.harness.recorder import Recorded, record
@@ -84,7 +84,7 @@ class TestMemory:
     @pytest.fixture
     def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
         classes: dict[str, str | None] = {"fast": None, "standard": "true", "slow": "false"}
-        monkeypatch.setattr(cluster, "read", lambda context, namespace: Cluster(classes, {}))
+        monkeypatch.setattr(cluster, "default_marks", lambda context: classes)
         return classes
 
     @pytest.fixture
@@ -122,8 +122,13 @@ class TestMemory:
         assert second["marks"] == {"fast": "", "standard": "true", "slow": "false"}
 
     def test_it_says_when_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "read", lambda context, namespace: None)
-        with pytest.raises(RuntimeError, match="cannot list the StorageClasses of context arcade"):
+        def refuse(context: str) -> Mapping[str, str | None]:
+            raise ConnectionError("Connection refused\nand more that nobody reads")
+
+        monkeypatch.setattr(cluster, "default_marks", refuse)
+        with pytest.raises(
+            RuntimeError, match="^cannot list the StorageClasses of context arcade: Connection refused$"
+        ):
             self.create()
 
     def create(self) -> dict[str, Any]:
