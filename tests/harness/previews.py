@@ -1,7 +1,7 @@
 """Previews every committed stack by the real engine against one cluster: `python -m tests.harness.previews`.
 
 The cluster of the current kubeconfig stands in for each stack's own: a context of every name leads to it, and it gets
-what a stack expects to find (clouds.yaml), for as long as that takes. Each stack is previewed as new, in a namespace of
+what a stack expects to find, for as long as that takes. Each stack is previewed as new, in a namespace of
 its own name, and held to the policy pack. What a real cloud would answer, this cannot say.
 """
 
@@ -13,14 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+import settings
 from tests.harness.engine import Engine, Result
-from tests.harness.recorder import ROOT, stack_config, stacks
+from tests.harness.recorder import ROOT, defaults, stack_config, stacks
 
-_CLOUDS = Path(__file__).with_name("clouds.yaml")
-_ISSUER = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "letsencrypt"}}
+_CRD = Path(__file__).with_name("clusterissuers.yaml")
 
 
 class StackPreview(Engine):
@@ -54,13 +55,43 @@ def cluster_for_every_stack() -> Iterator[Path]:
         kubeconfig = Path(folder, "kubeconfig")
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(json.dumps(config))
+        _kubectl("apply", "--filename", str(_CRD))
+        wanted: list[dict[str, Any]] = []
         try:
-            _kubectl("apply", "--filename", str(_CLOUDS))
             _kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/clusterissuers.cert-manager.io")
-            _kubectl("apply", "--filename", "-", stdin=json.dumps(_ISSUER))
+            wanted = _missing()
+            if wanted:
+                _kubectl("create", "--filename", "-", stdin=_listed(wanted))
             yield kubeconfig
         finally:
-            _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CLOUDS))
+            if wanted:
+                _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", "-", stdin=_listed(wanted))
+            _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CRD))
+
+
+def _missing() -> list[dict[str, Any]]:
+    """What the stacks name and the cluster does not have: classes of volumes and of Ingresses, issuers."""
+    wanted: list[dict[str, Any]] = []
+
+    def want(version: str, kind: str, name: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON
+        made = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **fields}
+        if name and made not in wanted and not _kubectl("get", kind, name, "--ignore-not-found", "--output", "name"):
+            wanted.append(made)
+
+    for stack in stacks():
+        config = settings.load(defaults() | stack_config(stack))
+        own = {config.default_storage_class} if config.new_storage_class else set()
+        for name in sorted({config.mongo_storage_class, config.default_storage_class} - own):
+            want("storage.k8s.io/v1", "StorageClass", name, provisioner="preview.invalid/none")
+        if config.ingress_controller == "existing":
+            spec = {"controller": "preview.invalid/none"}
+            want("networking.k8s.io/v1", "IngressClass", config.ingress_class, spec=spec)
+        want("cert-manager.io/v1", "ClusterIssuer", config.ingress_tls_issuer)
+    return wanted
+
+
+def _listed(objects: list[dict[str, Any]]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
 
 
 def _kubectl(*arguments: str, stdin: str = "") -> str:

@@ -126,10 +126,9 @@ class TestMemory:
             raise ConnectionError("Connection refused\nand more that nobody reads")
 
         monkeypatch.setattr(cluster, "default_marks", refuse)
-        with pytest.raises(
-            RuntimeError, match="^cannot list the StorageClasses of context arcade: Connection refused$"
-        ):
+        with pytest.raises(RuntimeError) as told:
             self.create()
+        assert str(told.value) == "cannot list the StorageClasses of context arcade: Connection refused"
 
     def create(self) -> dict[str, Any]:
         return _MarksProvider().create(self.PROPS).outs or {}
