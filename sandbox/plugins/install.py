@@ -25,11 +25,24 @@ _NEEDS: Final = """: "${SANDBOX_PYTHON:?is not set: run eval \\"\\$(make -s env)
 _START: Final = 'exec "$SANDBOX_PYTHON" -P "$SANDBOX_ROOT/sandbox/plugins/launch.py"'
 _LANGUAGE: Final = f'{_HEAD}{_NEEDS}{_START} language_python "$(dirname -- "$0")" "$@"\n'
 # Dynamic providers: the engine names the project's virtual environment, relative to the folder that it starts this in.
+# The SDK's own server of them outlives an engine that was killed; that nobody reads what it writes then tells it so.
 _DYNAMIC: Final = f"""{_HEAD}case "${{PULUMI_RUNTIME_VIRTUALENV:-}}" in
-"") exec "${{SANDBOX_PYTHON:-python3}}" -u -m pulumi.dynamic "$@" ;;
-/*) exec "$PULUMI_RUNTIME_VIRTUALENV/bin/python" -u -m pulumi.dynamic "$@" ;;
-*) exec "$PWD/$PULUMI_RUNTIME_VIRTUALENV/bin/python" -u -m pulumi.dynamic "$@" ;;
+"") python="${{SANDBOX_PYTHON:-python3}}" ;;
+/*) python="$PULUMI_RUNTIME_VIRTUALENV/bin/python" ;;
+*) python="$PWD/$PULUMI_RUNTIME_VIRTUALENV/bin/python" ;;
 esac
+exec "$python" -u -c '
+import os, runpy, select, threading
+
+def watch():
+    ended = select.poll()
+    ended.register(1, 0)
+    ended.poll()
+    os._exit(0)
+
+threading.Thread(target=watch, daemon=True).start()
+runpy.run_module("pulumi.dynamic", run_name="__main__", alter_sys=True)
+' "$@"
 """
 
 

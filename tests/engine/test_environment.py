@@ -28,6 +28,7 @@ def test_up_returns_when_a_score_can_be_saved(first_up: FirstUp) -> None:
 
 def test_nothing_changes_without_a_change_also_after_a_refresh(program: Program) -> None:
     program.use()
+    program.up().ok()
     again = program.up("--expect-no-changes").ok()
     assert set(again.changes) == {"same"}
     program.refresh().ok()

@@ -90,7 +90,7 @@ def test_a_start_that_was_killed_half_way_is_begun_anew() -> None:
     assert done.returncode == 0, done.stderr
     assert "was left while it started" in done.stdout + done.stderr
     url = json.loads(_output("pulumi", "stack", "output", "--json"))["url"]
-    _until(lambda: bool(_scores(url)), "the scores are listed again")
+    _until(lambda: _serves(url), "the game is served again")
 
 
 # --- Pieces ----------------------------------------------------------------------------------------------------------
@@ -102,6 +102,14 @@ def _scores(url: str) -> list[dict[str, Any]]:
             return list(json.loads(response.read()))
     except OSError:
         return []
+
+
+def _serves(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}readyz", timeout=10) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except OSError:
+        return False
 
 
 def _process(service: str) -> str:
