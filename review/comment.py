@@ -44,7 +44,7 @@ def write(
         parts += [f"> [!WARNING]\n> {line}\n" for line in _refused(previews)]
         parts += [_folded(f"{each.stack}: {_summary(each)}", _lines(each.changes)) for each in previews if each.changes]
     else:
-        parts.append("No stack was previewed: that needs rights that this pull request does not have.\n")
+        parts.append("No stack was previewed. A fork may not; by hand, `review preview STACK --out FILE` does it.\n")
     if manifests:
         parts.append(_folded("The manifests of each stack that differ", manifests.splitlines()))
     elif manifests is not None:

@@ -134,7 +134,7 @@ def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr
 def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
     steps: dict[str, Mapping[str, Any]] = {}
     for meta in (each["resourcePreEvent"]["metadata"] for each in events if "resourcePreEvent" in each):
-        if meta["op"] in _QUIET or meta["type"] == "pulumi:pulumi:Stack":
+        if meta["op"] in _QUIET or meta["type"] == "pulumi:pulumi:Stack" or _is_default_provider(meta):
             continue
         # A replacement has several parts, and only one of them says what differs.
         if meta["urn"] not in steps or meta.get("detailedDiff"):
@@ -149,6 +149,12 @@ def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
             [_field(path, meta) for path in sorted(details)] if op in ("update", "replace") else [],
             sorted(path for path, detail in details.items() if detail["diffKind"].endswith("-replace")),
         )
+
+
+def _is_default_provider(meta: Mapping[str, Any]) -> bool:
+    """Whether the engine made it for itself: its version is that of a package, which the diff of the code shows."""
+    kind, name = str(meta["type"]), str(meta["urn"]).rpartition("::")[2]
+    return kind.startswith("pulumi:providers:") and name.startswith("default")
 
 
 def _field(path: str, meta: Mapping[str, Any]) -> str:

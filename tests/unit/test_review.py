@@ -42,6 +42,12 @@ class TestRead:
         found = read("dev", 0, [step("same", "Service", "pacman"), summary(same=30)])
         assert (found.counts, found.changes) == ({"same": 30}, [])
 
+    def test_a_default_provider_is_the_engine_s_own_and_one_of_ours_is_listed(self) -> None:
+        steps = [step("update", "Service", name) for name in ("default_4_23_0", "minikube")]
+        for each in steps:
+            each["resourcePreEvent"]["metadata"]["type"] = "pulumi:providers:kubernetes"
+        assert [change.name for change in read("dev", 0, steps).changes] == ["minikube"]
+
     def test_an_update_says_what_was_and_what_will_be(self) -> None:
         old = {"spec": {"containers": [{"image": "a:1.0"}], "x.y/z": "1"}}
         new = {"spec": {"containers": [{"image": "a:1.1"}], "more": True}}
@@ -132,7 +138,7 @@ class TestComment:
 
     def test_a_fork_gets_the_manifests_only(self) -> None:
         text = write([], "+ image: x")
-        assert "No stack was previewed" in text
+        assert "No stack was previewed. A fork may not; by hand" in text
         assert "+ image: x" in text
 
     def test_text_of_the_change_stays_text_in_a_block(self) -> None:
