@@ -366,8 +366,12 @@ LOCAL_PATH: Final = _go("local-path-provisioner", 25)
 INGRESS: Final = Part(
     "ingress-controller", 60, _build_ingress, sources=[FILES / "ingress"], recipe=["ingress", ".", "", ""]
 )
+# netbase for /etc/protocols: without it nft lists "6" where kube-proxy wrote "tcp", and a full sync (at its start, and
+# after an hour) takes all that for left over and deletes it: no Service is reachable then.
 DEBIAN: Final = _debian(
-    "debian", 25, "busybox-static catatonit conntrack iproute2 mount nftables nginx-light procps runc runit util-linux"
+    "debian",
+    25,
+    "busybox-static catatonit conntrack iproute2 mount netbase nftables nginx-light procps runc runit util-linux",
 )
 # The libraries that mongod and Node.js are linked with.
 BASE: Final = _debian("image-base", 20, "ca-certificates libcurl4 liblzma5 libssl3 libstdc++6")

@@ -112,9 +112,7 @@ class Program(Engine):
             self.use()  # what a test set may be what the program refuses
             super().__exit__(kind, error, traceback)
         finally:
-            for scope in ("namespace", "clusterrole", "clusterrolebinding"):
-                name = self.namespace if scope == "namespace" else f"{self.namespace}:pacman-node-reader"
-                self.kubectl("delete", scope, name, "--ignore-not-found", "--timeout=60s")
+            delete_what_is_left(self.kubectl)
 
     def use(self, **changes: object) -> None:
         """The stack's whole config: as it was made, with changes, as a person writes it into the stack's file."""
@@ -149,6 +147,13 @@ class Program(Engine):
     def scores(self) -> set[str]:
         """The names of all scores in the database."""
         return set(self.mongosh("print(JSON.stringify(db.highscore.distinct('name')))"))
+
+
+def delete_what_is_left(kubectl: Kubectl) -> None:
+    """Deletes what a stack has in the cluster, where its own destroy did not."""
+    reader = f"{kubectl.namespace}:pacman-node-reader"
+    for kind, name in (("namespace", kubectl.namespace), ("clusterrole", reader), ("clusterrolebinding", reader)):
+        kubectl("delete", kind, name, "--ignore-not-found", "--timeout=60s")
 
 
 def is_another(pod: Mapping[str, Any] | None, uid: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.conformance.conftest import Kubectl
+from tests.engine.conftest import delete_what_is_left
 from tests.harness.engine import Engine
 from tests.harness.recorder import ROOT, stack_config
 
@@ -94,11 +95,8 @@ def up() -> Iterator[Clone]:
             yield clone
         finally:
             clone.git("checkout", "--quiet", "--force", "base")
-            kubectl = Kubectl("sandbox", clone.namespace)
             clone.destroy()
-            for scope in ("namespace", "clusterrole", "clusterrolebinding"):
-                name = clone.namespace if scope == "namespace" else f"{clone.namespace}:pacman-node-reader"
-                kubectl("delete", scope, name, "--ignore-not-found", "--timeout=60s")
+            delete_what_is_left(Kubectl("sandbox", clone.namespace))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The node itself: that it is confined, comes back from crashes and power cuts, and serves while nginx reloads."""
 
 import json
+import re
 import secrets
 import stat
 import subprocess
@@ -43,6 +44,19 @@ def test_a_process_that_dies_is_started_again(service: str) -> None:
     before = _process(service)
     _in_node("kill", "-KILL", before)
     _until(lambda: _process(service) not in ("", before), f"{service} runs again")
+
+
+def test_services_are_reached_after_kube_proxy_has_read_its_own_rules_back() -> None:
+    # It does so when it starts, and each hour.
+    before = _process("kube-proxy")
+    _in_node("kill", "-KILL", before)
+    _until(lambda: _process("kube-proxy") not in ("", before), "kube-proxy runs again")
+    _until(_kube_proxy_has_synced, "kube-proxy has synced all rules")
+    namespace = json.loads(_output("pulumi", "stack", "output", "--json"))["namespace"]
+    # By name, which is a Service on UDP, to one on TCP.
+    ask = "fetch('http://pacman/readyz').then(answer => console.log(answer.status))"
+    pacman = ("-n", namespace, "deployment/pacman", "-c", "pacman")
+    assert _output("kubectl", "exec", *pacman, "--", "node", "-e", ask) == "200\n"
 
 
 def test_the_ingress_controller_serves_while_nginx_reloads() -> None:
@@ -110,6 +124,12 @@ def _serves(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+def _kube_proxy_has_synced() -> bool:
+    done = node.in_node("busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:10249/metrics")
+    count = r'^kubeproxy_sync_full_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]'
+    return re.search(count, done.stdout, flags=re.MULTILINE) is not None
 
 
 def _process(service: str) -> str:

@@ -1,0 +1,240 @@
+"""The commands of README.md, typed as they stand there, on a clone of the checkout with a stack of its own.
+
+What is put in for a reader's own names (a context, a class, a host) is said at each test; that the lesson's commands
+also do it on the stack of `make up`, tests/e2e shows. What nobody can run here is in NOT_HERE, with the reason.
+"""
+
+import json
+import re
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+import pytest
+import trustme
+
+from tests.conformance.conftest import Kubectl
+from tests.engine.conftest import CHECKOUT, NODE, VOLUME_CLASS, Game, delete_what_is_left, eventually
+from tests.harness.engine import Engine
+from tests.harness.recorder import stack_config
+
+README = (CHECKOUT / "README.md").read_text()
+
+NOT_HERE = {
+    ("Two commands", 0): "they are what runs this test; a clean clone shows them",
+    ("With minikube and your own Pulumi", 0): "there is no minikube, and no official image",
+    ("With minikube and your own Pulumi", 1): "minikube tunnel is minikube's; the other line is also in the lesson",
+    ("On a cloud", 0): "from `stack init` on: there is no cloud; what comes before is run",
+}
+
+
+def blocks(section: str) -> list[list[str]]:
+    """The shell blocks of a section, each a list of its commands, without comments."""
+    body = re.split(r"^## ", README, flags=re.MULTILINE)
+    (text,) = [each for each in body if each.startswith(f"{section}\n")]
+    found = re.findall(r"^ *```sh\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    return [[re.sub(r"  +# .*", "", line).strip() for line in block.splitlines()] for block in found]
+
+
+_RUN: set[tuple[str, int]] = set()
+
+
+def runs(section: str, *numbers: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Says which blocks a test runs."""
+    _RUN.update((section, number) for number in numbers)
+    return lambda test: test
+
+
+class Reader(Engine):
+    """Somebody who has cloned the checkout and types what README says. Their stack is `team`."""
+
+    def __init__(self) -> None:
+        # For the question that a person answers with "yes".
+        super().__init__(CHECKOUT, stack="team", env={"PULUMI_SKIP_CONFIRMATIONS": "true"})
+        self.namespace = f"readme-{secrets.token_hex(4)}"
+        self.host = f"{self.namespace}.example"
+        self.kubectl = Kubectl("sandbox", self.namespace)
+        self.game = Game(NODE, self.host)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, traceback)
+        finally:
+            delete_what_is_left(self.kubectl)
+
+    def _write_project(self) -> None:
+        subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(self.folder)], check=True)
+        (self.folder / ".venv").symlink_to(sys.prefix)
+
+    def _has_something(self) -> bool:
+        state = self.run("stack", "export", "--stack", "team", check=False)
+        return bool(state and json.loads(state)["deployment"].get("resources"))
+
+    def type(self, line: str, replaced: Mapping[str, str] | None = None, *, may_fail: bool = False) -> str:
+        """Runs a line in a shell, with some words replaced where they come up; gives back what it prints."""
+        line = _with(replaced, line)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert may_fail or done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def type_all(self, lines: Sequence[str], replaced: Mapping[str, str] | None = None) -> str:
+        """Runs several lines; gives back what the last one prints."""
+        return [self.type(line, replaced) for line in lines][-1]
+
+    @contextmanager
+    def typing(self, line: str, replaced: Mapping[str, str]) -> Iterator[None]:
+        """Runs a line that goes on until Ctrl-C."""
+        command = shlex.split(_with(replaced, line))
+        with subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield
+            finally:
+                process.send_signal(signal.SIGINT)
+
+    def curl_of_the_hint(self) -> str:
+        """The command that access_hint has."""
+        (curl,) = re.findall(r"curl .*", self.type("pulumi stack output access_hint"))
+        return str(curl)
+
+    def replicas(self) -> int:
+        """How many pods the Deployment wants."""
+        return int(self.kubectl.live("deployment", "pacman")["spec"]["replicas"])
+
+
+def _with(replaced: Mapping[str, str] | None, line: str) -> str:
+    for old, new in (replaced or {}).items():
+        line = line.replace(old, new)
+    # The Python packages are those of the checkout, and not installed again.
+    return re.sub(r"^make ", "make -o .venv/ready ", line)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    """The reader of all tests here, with no stack yet."""
+    with Reader() as someone:
+        someone.run("stack", "rm", "team", "--yes")
+        yield someone
+
+
+def test_every_block_is_run_or_told_why_not() -> None:
+    sections = re.findall(r"^## (.*)$", README, flags=re.MULTILINE)
+    there = {(section, number) for section in sections for number in range(len(blocks(section)))}
+    assert there == _RUN | NOT_HERE.keys()
+    assert not _RUN & NOT_HERE.keys()
+
+
+def test_a_stack_from_an_example(reader: Reader) -> None:
+    ((copy, golden, *_),) = blocks("On a cloud")
+    reader.type(copy)
+    reader.type(golden)
+    made, example = ((reader.folder / f"tests/golden/{stack}.yaml").read_text() for stack in ("prod", "eks"))
+    assert made == example
+    reader.type("rm Pulumi.prod.yaml && git clean -fdq tests/golden")
+
+
+@runs("A team's round", 0)
+def test_the_round_by_hand(reader: Reader) -> None:
+    ((render, preview, one, comment),) = blocks("A team's round")
+    assert reader.type(render) == (reader.folder / "tests/golden/eks.yaml").read_text()
+    # A clone has no node of its own: `make preview` is typed where there is one.
+    done = subprocess.run(preview.split(), cwd=CHECKOUT, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The stack of README's example, as new.
+    reader.type("pulumi stack init sandbox")
+    reader.type(f"pulumi config set namespace {reader.namespace}")
+    here = {"/tmp/preview.json": str(reader.folder / "preview.json")}  # noqa: S108 - README's, which is replaced
+    assert "| ok |" in reader.type(one, here)
+    assert "| `sandbox` |" in reader.type(comment, here | {"--base main": "--base HEAD"})
+    reader.type("pulumi stack rm sandbox --preserve-config")
+
+
+@runs("Any other cluster", 0)
+def test_any_other_cluster(reader: Reader) -> None:
+    ((init, *config, up),) = blocks("Any other cluster")
+    reader.type(init)
+    reader.type_all(config, {"my-context": "sandbox", "my-class": VOLUME_CLASS, "pacman.example": reader.host})
+    # The namespace of the lesson has the stack of `make up`, and the official images are not to be had.
+    images = {key: stack_config("sandbox")[f"pacman:{key}"] for key in ("mongoImage", "pacmanImage")}
+    for key, value in (images | {"namespace": reader.namespace}).items():
+        reader.type(f"pulumi config set {key} {value}")
+    reader.type(up)
+    curl = reader.curl_of_the_hint()
+    eventually("the game is served", lambda: "Pac" in reader.type(curl))
+
+
+@runs("The lesson, step by step", 0, 1, 2, 3, 4, 5, 6)
+def test_the_lesson(reader: Reader) -> None:
+    classes, things, (forward,), (save, listing), delete, scale, keep, ingress = blocks("The lesson, step by step")
+    here = {"-n pacman": f"-n {reader.namespace}"}
+    by_name = {f"http://{NODE}/": f"-H 'Host: {reader.host}' http://{NODE}/"}
+    assert f"{VOLUME_CLASS} (default)" in reader.type_all(classes)
+    assert "data-mongo-0" in reader.type_all(things, here)
+    with reader.typing(forward, here):
+        assert '"rs":"success"' in reader.type(save, by_name)
+        without_ingress = Game("127.0.0.1:9090", reader.host)
+        eventually("the port-forward serves", lambda: without_ingress.listed("me"))
+    assert '"name":"me"' in reader.type(listing, by_name)
+    reader.type_all(delete, here)
+    eventually("the score is back", lambda: reader.game.listed("me"), 60)
+    reader.type_all(scale, here)
+    assert reader.replicas() == 10
+    reader.type("pulumi up --refresh")
+    assert reader.replicas() == 1
+    reader.type_all(keep)
+    assert reader.replicas() == 10
+    assert reader.type_all(ingress, here).strip() == f"http://{reader.host}/"
+
+
+@runs("HTTPS", 0)
+def test_https_with_a_certificate_of_ones_own(reader: Reader) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert(reader.host)
+    issued.private_key_pem.write_to_path(reader.folder / "tls.key")
+    for number, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(reader.folder / "tls.crt", append=number > 0)
+    authority.cert_pem.write_to_path(reader.folder / "ca.crt")
+    (lines,) = blocks("HTTPS")
+    reader.type_all(lines, {"-n pacman": f"-n {reader.namespace}", "pacman.example": reader.host})
+    curl = reader.curl_of_the_hint()
+    assert f"https://{reader.host}/" in curl
+    # Nobody else knows this authority.
+    curl = f"CURL_CA_BUNDLE=ca.crt {curl}"
+    eventually("the certificate is served", lambda: "Pac" in reader.type(curl, may_fail=True))
+    assert reader.game.request("GET", "/")[0] == 308
+
+
+@runs("Day by day", 0, 1)
+def test_day_by_day(reader: Reader) -> None:
+    for command in ("pulumi preview", "pulumi preview --refresh", "pulumi up --refresh", "pulumi refresh"):
+        assert f"`{command}`" in README
+        reader.type(command)
+    here = {"-n pacman": f"-n {reader.namespace}"}
+    (larger,), (uri, password) = blocks("Day by day")
+    with pytest.raises(AssertionError, match="the storageclass that provisions the pvc must support resize"):
+        reader.type(larger, here)
+    assert reader.type(uri).startswith("mongodb://")
+    assert len(reader.type(password, here)) >= 16
+
+
+def test_what_destroy_leaves(reader: Reader) -> None:
+    for command in ("pulumi destroy", "pulumi stack rm --preserve-config"):
+        assert f"`{command}`" in README
+        reader.type(command)
+    assert reader.kubectl("get", "namespace", reader.namespace, "--ignore-not-found") == ""
+    assert (reader.folder / "Pulumi.team.yaml").exists()
