@@ -1,7 +1,8 @@
 """The commands of README.md, typed as they stand there, on a clone of the checkout with a stack of its own.
 
-What is put in for a reader's own names (a context, a class, a host) is said at each test; that the lesson's commands
-also do it on the stack of `make up`, tests/e2e shows. What nobody can run here is in NOT_HERE, with the reason.
+They are one story: each test goes on where the one before it ended. What is put in for a reader's own names (a
+context, a class, a host) is said at each. That the lesson's commands also hold on the stack of `make up`, tests/e2e
+shows. What nobody can run here is in NOT_HERE, with the reason.
 """
 
 import json
