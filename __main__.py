@@ -5,7 +5,6 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-import cluster
 import preflight
 import settings
 from components import (
@@ -30,14 +29,14 @@ from components.nginx_ingress import access_hint
 def main() -> None:
     """Declares one stack."""
     config = settings.load()
-    demote = preflight.check(config, cluster.read(config.context, config.namespace))
+    demote = preflight.check(config, preflight.look(config))
 
     # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
     # path of this machine, into the state.
     provider = k8s.Provider("kubernetes", kubeconfig="", context=config.context)
     on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
 
-    fixed = FixedNamespace("namespace", config.namespace)
+    fixed = FixedNamespace("namespace", config.namespace, config.context)
     restricted = RestrictedNamespace(
         config.namespace,
         # So that a stack that would move is stopped before it makes anything.

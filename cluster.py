@@ -20,6 +20,13 @@ _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
 _ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
+_NAMESPACES = "/api/v1/namespaces"
+# The names of objects without what is in them: of Secrets, nothing else may leave the cluster.
+_NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class UnknownContextError(LookupError):
+    """The kubeconfig has no such context; its text says which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class RunningMongo:
     members: int
     storage_class: str
     volume_size: str
+    image: str
+    """What its pods run now, "" where that is not to be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,9 @@ class Cluster:
     """The ClusterIssuers of cert-manager, none where it is not installed; None where they may not be listed."""
     mongo: RunningMongo | None = None
     """The database of the stack, None where there is none yet, or it may not be seen."""
+    certificates: frozenset[str] | None = None
+    """The Secrets of type TLS in the namespace of the stack; None where there is no namespace yet, or they may not be
+    listed."""
 
 
 def read(context: str, namespace: str) -> Cluster | None:
@@ -63,12 +75,20 @@ def read(context: str, namespace: str) -> Cluster | None:
     Args:
         context: The kubeconfig context.
         namespace: That of the stack, for what runs there already.
+
+    Raises:
+        UnknownContextError: There is a kubeconfig, and it has no such context.
     """
+    contexts = _contexts()
+    if contexts and context not in contexts:
+        raise UnknownContextError(f"your kubeconfig has no such context; it has: {', '.join(sorted(contexts))}")
     try:
         with _connected(context) as api:
             storage, ingress = _list(api, _STORAGE_CLASSES), _list(api, _INGRESS_CLASSES)
             nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
             sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
+            secrets = f"{_NAMESPACES}/{namespace}/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls"
+            certificates = _list_if_allowed(api, secrets, _NAMES_ONLY) if _labels(api, namespace) is not None else None
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
@@ -78,7 +98,18 @@ def read(context: str, namespace: str) -> Cluster | None:
         None if nodes is None else sum(_takes_pods(node) for node in nodes),
         None if issuers is None else frozenset(map(_name, issuers)),
         next((_running(each) for each in sets or [] if _name(each) == "mongo"), None),
+        None if certificates is None else frozenset(map(_name, certificates)),
     )
+
+
+def namespace_labels(context: str, namespace: str) -> Mapping[str, str] | None:
+    """The labels of a namespace, None where there is none, or it may not be seen.
+
+    Raises:
+        Exception: The cluster cannot be reached.
+    """
+    with _connected(context) as api:
+        return _labels(api, namespace)
 
 
 def default_marks(context: str) -> Mapping[str, str | None]:
@@ -117,6 +148,19 @@ def restore_default_marks(context: str, marks: Mapping[str, str | None]) -> None
             )
 
 
+def _contexts() -> frozenset[str]:
+    """The contexts of the person's kubeconfig; none where it cannot be read."""
+    from kubernetes.config import kube_config
+
+    merged: Any = kube_config.KubeConfigMerger
+    try:
+        found = merged(os.environ.get("KUBECONFIG") or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+        return frozenset(each["name"] for each in found["contexts"])
+    except Exception as problem:  # whatever it is, the provider meets it next and says it better
+        logging.getLogger(__name__).debug("cannot read the kubeconfig: %s", problem)
+        return frozenset()
+
+
 @contextmanager
 def _connected(context: str) -> Iterator[Any]:
     """A client for one context of the person's kubeconfig; `kubernetes` is slow to import, so only here."""
@@ -135,16 +179,25 @@ def _connected(context: str) -> Iterator[Any]:
         forget()
 
 
-def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401
-    items: list[dict[str, Any]] = _request(api, "GET", path, {"Accept": "application/json"})["items"]
+def _list(api: Any, path: str, accept: str = "application/json") -> list[dict[str, Any]]:  # noqa: ANN401
+    items: list[dict[str, Any]] = _request(api, "GET", path, {"Accept": accept})["items"]
     return items
 
 
-def _list_if_allowed(api: Any, path: str) -> list[dict[str, Any]] | None:  # noqa: ANN401
+def _list_if_allowed(api: Any, path: str, accept: str = "application/json") -> list[dict[str, Any]] | None:  # noqa: ANN401
     try:
-        return _list(api, path)
+        return _list(api, path, accept)
     except _RefusedError as refused:
         return [] if refused.status == 404 else None
+
+
+def _labels(api: Any, namespace: str) -> Mapping[str, str] | None:  # noqa: ANN401
+    try:
+        found = _request(api, "GET", f"{_NAMESPACES}/{namespace}", {"Accept": "application/json"})
+    except _RefusedError:
+        return None
+    labels: Mapping[str, str] = found["metadata"].get("labels") or {}
+    return labels
 
 
 def _name(item: Mapping[str, Any]) -> str:
@@ -166,8 +219,12 @@ def _ingress_class(item: Mapping[str, Any]) -> IngressClass:
 
 def _running(mongo: Mapping[str, Any]) -> RunningMongo:
     claim = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
+    containers = mongo["spec"]["template"]["spec"]["containers"]
     return RunningMongo(
-        mongo["spec"]["replicas"], claim.get("storageClassName", ""), claim["resources"]["requests"]["storage"]
+        mongo["spec"]["replicas"],
+        claim.get("storageClassName", ""),
+        claim["resources"]["requests"]["storage"],
+        next((each["image"] for each in containers if each["name"] == "mongo"), ""),
     )
 
 

@@ -9,13 +9,19 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, ResourceProvider
 
+import cluster
+from components.pods import PART_OF
+
 
 class FixedNamespace(pulumi.ComponentResource):
-    """Refuses an `up`, and a preview, in which `namespace` is another one than that of the last `up`."""
+    """Refuses an `up`, and a preview, in which `namespace` is another one than that of the last `up`.
 
-    def __init__(self, name: str, namespace: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    Or, in the first one, a namespace that somebody else has, as far as the cluster of `context` can be read.
+    """
+
+    def __init__(self, name: str, namespace: str, context: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("pacman:index:FixedNamespace", name, None, opts)
-        _Namespace(name, namespace, opts=pulumi.ResourceOptions(parent=self))
+        _Namespace(name, namespace, context, opts=pulumi.ResourceOptions(parent=self))
         self.register_outputs({})
 
 
@@ -27,14 +33,19 @@ class _NamespaceProvider(ResourceProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         was, is_now = _olds.get("namespace"), news["namespace"]
-        failures = []
+        said = f'pacman:namespace is "{is_now}"'
+        reason = ""
         if was and was != is_now:
             reason = (
-                f'pacman:namespace is "{is_now}": must stay {was}, since to move is to delete that with its scores;'
+                f"{said}: must stay {was}, since to move is to delete that with its scores;"
                 " make another stack, or `pulumi destroy` this one first"
             )
-            failures.append(CheckFailure("", reason))
-        return CheckResult(news, failures)
+        elif not was and (owner := _somebody_else(news)):
+            reason = (
+                f"{said}: belongs to {owner} in context {news['context']}; name one that does not exist, or delete"
+                " that one, with everything in it"
+            )
+        return CheckResult(news, [CheckFailure("", reason)] if reason else [])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult("namespace", props)
@@ -43,8 +54,24 @@ class _NamespaceProvider(ResourceProvider):
         return DiffResult(changes=False)
 
 
+def _somebody_else(wanted: dict[str, Any]) -> str:
+    """Who has a namespace already, "" where it is free, or may be the stack's own."""
+    try:
+        labels = cluster.namespace_labels(wanted["context"], wanted["namespace"])
+    except Exception:  # whatever it is, the provider meets it next and says it better
+        return ""
+    if labels is None:
+        return ""
+    kind, maker, stack = (labels.get(f"app.kubernetes.io/{key}", "") for key in ("part-of", "managed-by", "instance"))
+    if (kind, maker) != (PART_OF, "pulumi"):
+        return "somebody else"
+    # The state of this one may have been lost, and not its namespace.
+    return "" if stack in ("", wanted["stack"]) else f"the stack {stack}"
+
+
 class _Namespace(Resource, module="pacman", name="Namespace"):
     """The namespace of the last `up`."""
 
-    def __init__(self, name: str, namespace: str, opts: pulumi.ResourceOptions) -> None:
-        super().__init__(_NamespaceProvider(), name, {"namespace": namespace}, opts)
+    def __init__(self, name: str, namespace: str, context: str, opts: pulumi.ResourceOptions) -> None:
+        inputs = {"namespace": namespace, "context": context, "stack": pulumi.get_stack()}
+        super().__init__(_NamespaceProvider(), name, inputs, opts)

@@ -26,7 +26,8 @@ class RestrictedNamespace(pulumi.ComponentResource):
             name,
             metadata=ObjectMetaArgs(
                 name=name,
-                labels={**labels, **RESTRICTED},
+                # The stack, by which FixedNamespace knows whose it is.
+                labels={**labels, **RESTRICTED, "app.kubernetes.io/instance": pulumi.get_stack()},
             ),
             opts=child,
         )

@@ -14,7 +14,7 @@ VARIANTS = {
     "a certificate": {"pacman:ingressHost": "pacman.example", "pacman:ingressTlsSecret": "cert"},
     "a controller": {
         "pacman:ingressController": "install",
-        "pacman:ingressChart": "charts/nginx-ingress",
+        "pacman:ingressChart": "oci://charts.example/nginx-ingress",
         "pacman:ingressScope": "public",
     },
     "ten pods": {"pacman:pacmanReplicas": "10"},

@@ -20,7 +20,8 @@ from google.protobuf import json_format
 from pulumi.runtime import mocks, stack
 from pulumi.runtime.settings import reset_options, set_root_resource
 
-import cluster
+import preflight
+from cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
 # The SDK's mark of a secret on the wire (pulumi/sdk, proto "special signature").
@@ -99,6 +100,7 @@ def record(
     program: Callable[[], object],
     config: Mapping[str, str] | None = None,
     *,
+    name: str = "test",
     ingress_status: Mapping[str, Any] | None = None,
 ) -> Recorded:
     """Runs `program` afresh and waits until all that it declared is registered.
@@ -106,6 +108,7 @@ def record(
     Args:
         program: What to run; a component's constructor call, say.
         config: The stack's config by full key, values as the engine hands them over.
+        name: The stack's name.
         ingress_status: The status that an Ingress gets; by default an address as minikube's addon publishes it.
     """
     status = {"loadBalancer": {"ingress": [{"ip": "192.168.49.2"}]}} if ingress_status is None else ingress_status
@@ -116,7 +119,7 @@ def record(
 
     async def run() -> None:
         # In the loop that runs the program: set_mocks declares a stack of its own, which another loop would never end.
-        mocks.set_mocks(echo, project="pacman", stack="test", preview=False, monitor=monitor)
+        mocks.set_mocks(echo, project="pacman", stack=name, preview=False, monitor=monitor)
         await stack.wait_for_rpcs()
         set_root_resource(None)  # type: ignore[arg-type]
         pulumi.runtime.set_all_config(dict(config or {}), [])
@@ -128,11 +131,11 @@ def record(
 
 def record_program(
     config: Mapping[str, str],
-    known: cluster.Cluster | None = None,
+    known: Cluster | None = None,
     **options: Any,  # noqa: ANN401 - those of record
 ) -> Recorded:
     """Runs `__main__.py` with Pulumi.yaml's defaults and `config` over them, on a cluster of which this is known."""
-    with mock.patch.object(cluster, "read", lambda context, namespace: known):
+    with mock.patch.object(preflight, "look", lambda config: known):
         return record(lambda: runpy.run_path(str(ROOT / "__main__.py")), {**defaults(), **config}, **options)
 
 

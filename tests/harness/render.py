@@ -23,7 +23,7 @@ def render(run: Recorded) -> str:
 
 def render_stack(name: str) -> str:
     """The manifests of a committed stack, on a cluster of which nothing is known."""
-    return render(record_program(stack_config(name)))
+    return render(record_program(stack_config(name), name=name))
 
 
 def _document(r: Resource, run: Recorded) -> str:

@@ -26,6 +26,8 @@ INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
 NODES = "/api/v1/nodes"
 ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
 SETS = "/apis/apps/v1/namespaces/games/statefulsets"
+GAMES = "/api/v1/namespaces/games"
+CERTIFICATES = f"{GAMES}/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls"
 
 
 @dataclass
@@ -42,11 +44,17 @@ class Api:
     """The ClusterIssuers, None where their kind is unknown."""
     sets: list[dict[str, Any]] = field(default_factory=list)
     """The StatefulSets of the namespace `games`."""
+    labels: dict[str, str] | None = None
+    """Of the namespace `games`, None where it does not exist."""
+    certificates: list[str] = field(default_factory=list)
+    """The Secrets of type TLS in it."""
     forbidden: set[str] = field(default_factory=set)
     """Paths that nobody may use."""
     patches: list[tuple[str, str, Any]] = field(default_factory=list)
     """Path, content type and body of every PATCH."""
     authorization: set[str | None] = field(default_factory=set)
+    accepted: dict[str, str | None] = field(default_factory=dict)
+    """Path of every GET to the kind of answer that was asked for."""
 
     def get(self, path: str) -> dict[str, Any] | None:
         if path == STORAGE:
@@ -58,6 +66,10 @@ class Api:
             return {"items": [_item("node", None) | {"spec": spec} for spec in self.nodes]}
         if path == SETS:
             return {"items": self.sets}
+        if path == GAMES and self.labels is not None:
+            return {"metadata": {"name": "games", "labels": self.labels} if self.labels else {"name": "games"}}
+        if path == CERTIFICATES:
+            return {"items": [_item(name, None) for name in self.certificates]}
         if path == ISSUERS and self.issuers is not None:
             return {"items": [_item(name, None) for name in self.issuers]}
         return None
@@ -74,6 +86,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.authorization.add(self.headers["Authorization"])
+            state.accepted[self.path] = self.headers["Accept"]
             body = state.get(self.path)
             self.answer(403 if self.path in state.forbidden else 404 if body is None else 200, body)
 
@@ -172,15 +185,48 @@ def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
 
 def test_sees_what_the_database_was_made_with(api: Api) -> None:
     claim = {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}
-    spec = {"replicas": 3, "volumeClaimTemplates": [{"spec": claim}]}
+    containers = [{"name": "metrics", "image": "x:1.0"}, {"name": "mongo", "image": "mongo:8.0.32"}]
+    spec = {
+        "replicas": 3,
+        "volumeClaimTemplates": [{"spec": claim}],
+        "template": {"spec": {"containers": containers}},
+    }
     api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, _item("mongo", None) | {"spec": spec}]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.mongo == RunningMongo(3, "fast", "2Gi")
+    assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32")
+
+
+def test_lists_the_certificates_by_name_only(api: Api) -> None:
+    api.labels, api.certificates = {}, ["cert"]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.certificates == frozenset({"cert"})
+    assert api.accepted[CERTIFICATES] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+def test_without_a_namespace_there_is_no_place_for_certificates(api: Api) -> None:
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.certificates is None
+    assert CERTIFICATES not in api.accepted
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"app.kubernetes.io/instance": "dev"}])
+def test_reads_the_labels_of_a_namespace_that_is_there(api: Api, labels: dict[str, str] | None) -> None:
+    api.labels = labels
+    assert cluster.namespace_labels("arcade", "games") == labels
+
+
+def test_a_context_that_the_kubeconfig_does_not_have_is_told_with_those_that_it_has(api: Api) -> None:
+    with pytest.raises(cluster.UnknownContextError) as raised:
+        cluster.read("unknown", "games")
+    assert str(raised.value) == "your kubeconfig has no such context; it has: arcade, elsewhere"
+    assert api.authorization == set()
 
 
 def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
-    api.forbidden = {NODES, ISSUERS, SETS}
+    api.labels, api.forbidden = {}, {NODES, ISSUERS, SETS, CERTIFICATES}
     assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=None, issuers=None)
 
 
@@ -201,10 +247,9 @@ def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -
 
 
 @pytest.mark.usefixtures("api")
-@pytest.mark.parametrize(("context", "reason"), [("elsewhere", "Connection refused"), ("unknown", "unknown")])
-def test_knows_nothing_where_nothing_answers(context: str, reason: str, why: Callable[[], str]) -> None:
-    assert cluster.read(context, "games") is None
-    assert reason in why()
+def test_knows_nothing_where_nothing_answers(why: Callable[[], str]) -> None:
+    assert cluster.read("elsewhere", "games") is None
+    assert "Connection refused" in why()
 
 
 def test_knows_nothing_without_a_kubeconfig(

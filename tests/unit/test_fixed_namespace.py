@@ -4,6 +4,11 @@ Mocks show each call of the provider by itself. That the engine asks it with the
 shows.
 """
 
+from collections.abc import Mapping
+
+import pytest
+
+import cluster
 from components import FixedNamespace
 from components.fixed_namespace import _NamespaceProvider
 from tests.harness.recorder import record, record_program, stack_config
@@ -11,7 +16,61 @@ from tests.harness.recorder import record, record_program, stack_config
 
 def reasons(was: str | None, is_now: str) -> list[str]:
     olds = {"namespace": was} if was else {}
-    return [failure.reason for failure in _NamespaceProvider().check(olds, {"namespace": is_now}).failures]
+    news = {"namespace": is_now, "context": "here", "stack": "dev"}
+    return [failure.reason for failure in _NamespaceProvider().check(olds, news).failures]
+
+
+@pytest.fixture(autouse=True)
+def there(monkeypatch: pytest.MonkeyPatch) -> dict[str, Mapping[str, str]]:
+    """The namespaces of the cluster, and their labels."""
+    labels: dict[str, Mapping[str, str]] = {}
+    monkeypatch.setattr(cluster, "namespace_labels", lambda context, name: labels.get(name))
+    return labels
+
+
+OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "owner"),
+    [
+        ({}, "somebody else"),
+        ({"app.kubernetes.io/managed-by": "pulumi"}, "somebody else"),
+        ({**OURS, "app.kubernetes.io/instance": "prod"}, "the stack prod"),
+    ],
+)
+def test_one_that_somebody_has_is_not_begun_in(
+    there: dict[str, Mapping[str, str]], labels: Mapping[str, str], owner: str
+) -> None:
+    there["pacman"] = labels
+    assert reasons(None, "pacman") == [
+        f'pacman:namespace is "pacman": belongs to {owner} in context here; name one that does not exist, or delete'
+        " that one, with everything in it"
+    ]
+    assert reasons("pacman", "pacman") == []
+
+
+@pytest.mark.parametrize("labels", [OURS, {**OURS, "app.kubernetes.io/instance": "dev"}])
+def test_one_that_may_be_the_stack_s_own_is_left_to_the_engine(
+    there: dict[str, Mapping[str, str]], labels: Mapping[str, str]
+) -> None:
+    there["pacman"] = labels
+    assert reasons(None, "pacman") == []
+
+
+def test_a_cluster_that_is_away_is_left_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(context: str, name: str) -> Mapping[str, str]:
+        raise OSError(f"{context} is away, and {name} with it")
+
+    monkeypatch.setattr(cluster, "namespace_labels", away)
+    assert reasons(None, "pacman") == []
+
+
+def test_the_program_marks_its_namespace_with_what_is_looked_for(there: dict[str, Mapping[str, str]]) -> None:
+    run = record_program(stack_config("dev"), name="prod")
+    (made,) = [r for r in run.of("Namespace") if r.type.startswith("kubernetes:")]
+    there["pacman"] = made.manifest["metadata"]["labels"]
+    assert "belongs to the stack prod" in reasons(None, "pacman")[0]
 
 
 def test_the_first_one_and_the_same_one_are_taken() -> None:
@@ -26,8 +85,8 @@ def test_another_one_is_refused_in_one_line_that_says_what_to_do() -> None:
 
 
 def test_it_is_one_resource_whose_name_is_not_that_of_the_namespace() -> None:
-    first = record(lambda: FixedNamespace("namespace", "pacman"))
-    second = record(lambda: FixedNamespace("namespace", "arcade"))
+    first = record(lambda: FixedNamespace("namespace", "pacman", "here"))
+    second = record(lambda: FixedNamespace("namespace", "arcade", "here"))
     assert [r.urn for r in first.resources] == [r.urn for r in second.resources]
 
 

@@ -3,9 +3,12 @@
 The classes are given here; that they are read from a cluster as they are, `test_cluster.py` shows on an API of its own.
 """
 
+from pathlib import Path
+
 import pulumi
 import pytest
 
+import cluster
 import preflight
 import settings
 from cluster import Cluster, IngressClass, RunningMongo
@@ -141,8 +144,8 @@ class TestNodes:
 
 class TestRunning:
     @staticmethod
-    def known(members: int = 3, storage_class: str = "csi-hostpath-sc", size: str = "2Gi") -> Cluster:
-        return Cluster(MINIKUBE.storage, NGINX, mongo=RunningMongo(members, storage_class, size))
+    def known(members: int = 3, image: str = "mongo:8.0.32") -> Cluster:
+        return Cluster(MINIKUBE.storage, NGINX, mongo=RunningMongo(members, "csi-hostpath-sc", "2Gi", image))
 
     def test_fewer_members_are_refused_before_anything_happens(self) -> None:
         assert problems(self.known(), mongoMembers="1") == [
@@ -165,6 +168,89 @@ class TestRunning:
         said.clear()
         preflight.check(config(), self.known(members=1))
         assert said == []
+
+    @pytest.mark.parametrize(
+        ("runs", "wanted", "allowed"),
+        [
+            ("mongo:8.0.32", "mongo:7.0.43", "must be 8.0 or newer, as mongo:8.0.32 that runs; an older server cannot"),
+            ("sandbox/mongo:6.0.5", "mongo:8.0.32", "must be 7.0 at most, one major version after sandbox/mongo:6.0.5"),
+        ],
+    )
+    def test_data_goes_neither_down_nor_up_by_two(self, runs: str, wanted: str, allowed: str) -> None:
+        (line,) = problems(self.known(1, runs), mongoImage=wanted)
+        assert line.startswith(f'pacman:mongoImage is "{wanted}": {allowed}')
+
+    def test_one_version_up_is_done_with_a_last_step_by_hand(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        preflight.check(config(mongoImage="mongo:8.0.32"), self.known(1, "mongo:7.0.43"))
+        assert said == [
+            'pacman:mongoImage is "mongo:8.0.32": once it runs, db.adminCommand({setFeatureCompatibilityVersion:'
+            " '8.0', confirm: true}) closes the way back to 7.0, and opens the one to the next version"
+        ]
+
+    @pytest.mark.parametrize("runs", ["mongo:8.0.40", "mongo", "", f"mongo@sha256:{'0' * 64}"])
+    def test_the_same_line_or_one_that_nobody_knows_is_taken(self, runs: str) -> None:
+        assert preflight.check(config(), self.known(1, runs)) == ("standard",)
+
+
+class TestCertificate:
+    TLS = {"ingressHost": "pacman.example", "ingressTlsSecret": "cert"}  # noqa: RUF012
+    MAKE = "`kubectl create secret tls cert --cert=tls.crt --key=tls.key -n pacman` makes it"
+
+    def test_one_that_is_not_there(self) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, certificates=frozenset({"other"}))
+        assert problems(known, **self.TLS) == [
+            'pacman:ingressTlsSecret is "cert": no such Secret of type kubernetes.io/tls in namespace pacman;'
+            f" {self.MAKE}"
+        ]
+
+    def test_before_there_is_a_namespace_for_it_it_only_warns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        assert preflight.check(config(**self.TLS), MINIKUBE) == ("standard",)
+        assert said == [
+            'pacman:ingressTlsSecret is "cert": the controller\'s own certificate is served until there is that Secret;'
+            f" {self.MAKE}"
+        ]
+
+    def test_one_that_is_there_or_is_to_be_made_by_an_issuer(self) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), certificates=frozenset({"cert"}))
+        assert preflight.check(config(**self.TLS), known) == ("standard",)
+        none = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), certificates=frozenset())
+        assert preflight.check(config(**self.TLS, ingressTlsIssuer="own"), none) == ("standard",)
+
+
+class TestChart:
+    def test_a_path_that_leads_nowhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        line = f'pacman:ingressChart is "./chart": no such file or folder in {tmp_path}; `helm pull` makes one'
+        given = EKS | {"ingressChart": "./chart"}
+        assert problems(Cluster({}, {}), **given) == [line]
+        with pytest.raises(pulumi.RunError, match="no such file"):
+            preflight.check(config(**given), None)
+        (tmp_path / "chart").mkdir()
+        assert preflight.check(config(**given), Cluster({}, {})) == ()
+
+
+class TestLook:
+    def test_a_context_that_the_kubeconfig_does_not_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def read(context: str, namespace: str) -> Cluster:
+            raise cluster.UnknownContextError("your kubeconfig has no such context; it has: here")
+
+        monkeypatch.setattr(cluster, "read", read)
+        with pytest.raises(pulumi.RunError) as raised:
+            preflight.look(config(context="nowhere"))
+        assert str(raised.value) == ('pacman:context is "nowhere": your kubeconfig has no such context; it has: here')
+
+    def test_a_cluster_that_cannot_be_read_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        monkeypatch.setattr(cluster, "read", lambda context, namespace: None)
+        assert preflight.look(config()) is None
+        assert said == [
+            "the cluster of context minikube cannot be read: whether it has what the config names is not known"
+        ]
 
 
 class TestIssuer:
