@@ -11,11 +11,11 @@ MAKEFLAGS += --no-print-directory
 python := .venv/bin/python
 ifeq ($(STACK),sandbox)
 cluster = $(python) -m sandbox up
-enter = variables=$$($(python) -m sandbox env); eval "$$variables"
+enter = variables=$$($(python) -m sandbox env); eval "$$variables"; export PULUMI_STACK=sandbox
 running = $(python) -m sandbox status >/dev/null || { echo "error: the node does not run: make up" >&2; exit 1; }
 else
-running =
 cluster = command -v pulumi >/dev/null || { echo "error: pulumi is not on PATH, which stack $(STACK) needs" >&2; exit 1; }
+running = $(cluster)
 enter = export PULUMI_STACK=$(STACK)
 endif
 

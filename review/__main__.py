@@ -42,8 +42,16 @@ def _preview(stack: str, out: Path | None, *, drift: bool) -> int:
     return int(found.exit_code != 0)
 
 
+def _read(file: Path) -> preview.Preview:
+    try:
+        return preview.Preview.from_json(file.read_text())
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise ValueError(f"previews has {file}: must be a file that `preview --out` wrote; {why}") from None
+
+
 def _comment(files: list[Path], base: str, stacks: list[str], *, post: bool) -> int:
-    previews = [preview.Preview.from_json(file.read_text()) for file in sorted(files)]
+    previews = [_read(file) for file in sorted(files)]
     text = comment.write(previews, comment.changed_manifests(base), stacks=stacks)
     if not post:
         print(text)

@@ -42,6 +42,7 @@ def write(
         parts.append("\n".join([*_table(previews), *map(_missed, missing)]) + "\n")
         parts += [f"> [!CAUTION]\n> {line}\n" for line in _about_data(previews)]
         parts += [f"> [!WARNING]\n> {line}\n" for line in _refused(previews)]
+        parts += [f"> [!NOTE]\n> {_code(each.stack)}: {_code(line)}\n" for each in previews for line in each.warnings]
         parts += [_folded(f"{each.stack}: {_summary(each)}", _lines(each.changes)) for each in previews if each.changes]
     else:
         parts.append("No stack was previewed. A fork may not; by hand, `review preview STACK --out FILE` does it.\n")

@@ -65,6 +65,8 @@ class Preview:
     violations: Sequence[str] = ()
     """What the policy pack says."""
     errors: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    """What the program and the providers want to be known, and the engine goes on."""
 
     def to_json(self) -> str:
         """The preview for a file."""
@@ -80,7 +82,7 @@ class Preview:
         try:
             found = json.loads(text)
             return cls(**(found | {"changes": [Change(**each) for each in found["changes"]]}))
-        except (KeyError, TypeError) as problem:
+        except (ValueError, KeyError, TypeError) as problem:
             raise ValueError(f"not a preview: {problem!r}") from None
 
 
@@ -115,7 +117,10 @@ def run(stack: str, *, policy_pack: str = "policy", drift: bool = False, folder:
 def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr: str = "") -> Preview:
     """What a reviewer has to know of a preview's events; of its `stderr` where it failed before there were any."""
     diagnostics = [each["diagnosticEvent"] for each in events if "diagnosticEvent" in each]
-    errors = [each["message"].strip() for each in diagnostics if each["severity"] == "error"]
+    errors, warnings = (
+        [each["message"].strip() for each in diagnostics if each["severity"] == severity]
+        for severity in ("error", "warning")
+    )
     if exit_code not in (0, CHANGES_FOUND) and not errors:
         errors = [line.strip() for line in stderr.splitlines() if line.startswith("error:")] or [stderr.strip()]
     counts: dict[str, int] = {}
@@ -128,7 +133,7 @@ def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr
         for each in events
         if each.get("policyEvent", {}).get("enforcementLevel") == "mandatory"
     ]
-    return Preview(stack, exit_code, counts, list(_changes(events)), violations, errors)
+    return Preview(stack, exit_code, counts, list(_changes(events)), violations, errors, warnings)
 
 
 def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[Change]:

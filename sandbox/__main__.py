@@ -22,8 +22,7 @@ _LOCK: Final = Path("/run/lock/pacman-sandbox")
 def up(_: argparse.Namespace) -> None:
     """Builds what is missing, starts the node, prepares the engine. What is there already is left as it is."""
     progress = Progress()
-    building = not all(part.built for part in parts.ALL)
-    machine.check(building=building)
+    machine.check(lambda: not all(part.built for part in parts.ALL))
     with _alone():
         parts.build(parts.ALL, progress)
         node.start(progress)

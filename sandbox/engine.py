@@ -46,6 +46,8 @@ def prepare(progress: Progress) -> None:
     if not stack.state_file.exists():
         with progress.step("making the stack"):
             stack.pulumi("stack", "init", CONTEXT)
+    elif not stack.selected:
+        stack.pulumi("stack", "select", CONTEXT)
     stack.mend(progress)
 
 
@@ -66,6 +68,11 @@ class LocalStack:
         """Where the backend keeps the stack's state."""
         return self.backend / ".pulumi/stacks" / self.project / f"{self.name}.json"
 
+    @property
+    def selected(self) -> bool:
+        """Whether `pulumi` has some stack to work on in this folder: the cache keeps that, not .sandbox."""
+        return any("*" in line for line in self.pulumi("stack", "ls").splitlines())
+
     def mend(self, progress: Progress) -> None:
         """Makes that the next command goes on where a killed one was; where one runs, nothing is done.
 
@@ -81,11 +88,10 @@ class LocalStack:
         Raises:
             SandboxError: It failed; the first line that it said of it.
         """
-        env = {name: value for name, value in self.env.items() if name != "PULUMI_STACK"}
         done = subprocess.run(
             [str(parts.PULUMI.folder / "pulumi"), *arguments, "--non-interactive"],
             cwd=self.folder,
-            env=env,
+            env=self.env,
             input=stdin,
             capture_output=True,
             text=True,

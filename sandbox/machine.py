@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,12 @@ RUN_BYTES: Final = 3 * 10**9
 _GO: Final = (1, 26)
 
 
-def check(*, building: bool) -> None:
+def check(building: Callable[[], bool]) -> None:
     """Checks the machine.
 
     Args:
-        building: Whether something has to be built, which needs more than running it.
+        building: Whether something has to be built, which needs more than running it. Asked of root only: others may
+            not read what root has built.
 
     Raises:
         SandboxError: Something is missing.
@@ -33,9 +35,10 @@ def check(*, building: bool) -> None:
         raise SandboxError("the sandbox makes namespaces and mounts, which needs root: run it with sudo -E, or as root")
     if "avx" not in Path("/proc/cpuinfo").read_text().split():
         raise SandboxError("this CPU has no AVX, without which MongoDB 5.0 and newer do not run")
-    if building:
+    build = building()
+    if build:
         _check_tools()
-    _check_space(CACHE, BUILD_BYTES if building else 0)
+    _check_space(CACHE, BUILD_BYTES if build else 0)
     _check_space(STATE, RUN_BYTES)
 
 

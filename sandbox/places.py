@@ -37,7 +37,6 @@ class Environment:
             "PULUMI_HOME": str(CACHE / "pulumi-home"),
             "PULUMI_BACKEND_URL": f"file://{STATE / 'stacks'}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(STATE / "passphrase"),
-            "PULUMI_STACK": CONTEXT,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "SANDBOX_PYTHON": sys.executable,
             "SANDBOX_ROOT": str(CHECKOUT),
@@ -46,7 +45,8 @@ class Environment:
     @staticmethod
     def foreign() -> list[str]:
         """What to unset: the person's own settings for stacks of their own."""
-        foreign = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_ORGANIZATION")
+        names = ("ACCESS_TOKEN", "CONFIG", "CONFIG_PASSPHRASE", "ORGANIZATION", "STACK")
+        foreign = [f"PULUMI_{name}" for name in names]
         return sorted(name for name in os.environ if name in foreign or name.startswith("PULUMI_K8S_"))
 
     def complete(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ would. What it changed by hand (the number of pods) it puts back.
 
 import http.client
 import json
+import os
 import secrets
 import shlex
 import socket
@@ -117,7 +118,8 @@ def play() -> None:
 def _outputs() -> dict[str, str]:
     outputs: dict[str, str] = json.loads(_quiet("pulumi", "stack", "output", "--json"))
     if "url" not in outputs:
-        raise StepError("the stack is not up: make up")
+        stack = os.environ.get("PULUMI_STACK", "sandbox")
+        raise StepError(f"the stack is not up: make up{'' if stack == 'sandbox' else f' STACK={stack}'}")
     return outputs
 
 

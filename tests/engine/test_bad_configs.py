@@ -296,10 +296,10 @@ def test_a_context_that_does_not_exist() -> None:
     with Program() as stack:
         before = look(stack)
         stack.use(context="nowhere")
-        said = one_line(stack.up())
-        assert 'context "nowhere" does not exist' in said
-        assert "which has: " in said
-        assert "`kubectl config get-contexts`" in said
+        for command in (stack.preview, stack.up):
+            said = one_line(command())
+            assert 'pacman:context is "nowhere": your kubeconfig has no such context; it has: ' in said
+            assert stack.config["context"] in said
         assert (look(stack), made(stack)) == (before, [])
 
 
@@ -313,7 +313,9 @@ def test_a_cluster_that_cannot_be_reached(tmp_path: Path, marks: str) -> None:
         before = look(stack)
         stack.env["KUBECONFIG"] = str(tmp_path / "kubeconfig")
         stack.use(defaultStorageClass=marks, demoteStorageClasses=[])
-        said = one_line(stack.up())
+        result = stack.up()
+        assert "cannot be read: whether it has what the config names is not known" in result.warnings()
+        said = one_line(result)
         assert "https://127.0.0.1:9 cannot be reached" in said
         assert "start it, or choose another context" in said
         assert (look(stack), made(stack)) == (before, [])
@@ -325,6 +327,20 @@ def test_a_namespace_that_somebody_else_has() -> None:
         stack.kubectl("create", "namespace", stack.namespace)
         before = look(stack)
         stack.use(defaultStorageClass=stack.namespace, demoteStorageClasses=[])
-        said = one_line(stack.up())
-        assert f'namespaces "{stack.namespace}" already exists' in said
+        for command in (stack.preview, stack.up):
+            said = one_line(command())
+            assert f'pacman:namespace is "{stack.namespace}": belongs to somebody else in context' in said
         assert (look(stack), made(stack)) == (before, [])
+        # It holds nobody to that name: another one is taken then.
+        stack.use(namespace=f"{stack.namespace}-2")
+        stack.preview().ok()
+
+
+def test_a_namespace_that_another_stack_has() -> None:
+    with Program() as stack:
+        stack.kubectl("create", "namespace", stack.namespace)
+        labels = {"part-of": "pacman", "managed-by": "pulumi", "instance": "prod"}
+        marks = [f"app.kubernetes.io/{key}={value}" for key, value in labels.items()]
+        stack.kubectl("label", "namespace", stack.namespace, *marks)
+        said = one_line(stack.preview())
+        assert f'pacman:namespace is "{stack.namespace}": belongs to the stack prod in context' in said

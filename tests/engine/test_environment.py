@@ -268,3 +268,23 @@ def test_a_stack_does_not_move_to_another_namespace(program: Program, command: s
     assert told in refused.errors()
     assert not [step for step in refused.steps if step.op in ("create", "delete", "replace")]
     assert program.kubectl.get("namespace", f"{program.namespace}-moved") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"mongoImage": "mongo:8.0.32"}, 'pacman:mongoImage is "mongo:8.0.32": must be 7.0 at most'),
+        (
+            {"ingressTlsSecret": "nowhere"},
+            'pacman:ingressTlsSecret is "nowhere": no such Secret of type kubernetes.io/tls in namespace',
+        ),
+    ],
+)
+def test_what_does_not_go_with_what_runs_is_refused(program: Program, changes: dict[str, str], told: str) -> None:
+    program.use(**changes)
+    try:
+        refused = program.preview()
+    finally:
+        program.use()
+    assert refused.exit_code != 0
+    assert told in refused.errors()

@@ -102,21 +102,25 @@ def _kubectl(*arguments: str, stdin: str = "") -> str:
 
 
 def main() -> int:
-    """Prints the preview of every stack; 1 if one of them fails."""
-    failed = []
+    """Prints the preview of every stack, and at the end what each came to; 1 if one of them fails."""
+    ends = {}
     with cluster_for_every_stack() as kubeconfig:
         for stack in stacks():
             print(f"\n=== {stack}\n", flush=True)
             with StackPreview(stack, kubeconfig) as preview:
                 result = preview.held_to_policy()
             print(result.printed, flush=True)
-            if result.exit_code:
-                failed.append(stack)
-    if failed:
-        print(f"error: the preview of {', '.join(failed)} failed", file=sys.stderr)
-    return int(bool(failed))
+            counts = ", ".join(f"{count} to {op}" for op, count in result.changes.items())
+            ends[stack] = "failed" if result.exit_code else f"ok, {counts}"
+    print("=== Every stack, as new, on this cluster\n")
+    for stack, end in ends.items():
+        print(f"{stack:10} {end}")
+    return int("failed" in ends.values())
 
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -44,7 +44,7 @@ def test_the_provider_is_bound_to_the_context_of_the_stack(stack: str) -> None:
 def test_dev_and_sandbox_differ_in_context_and_images_only() -> None:
     dev, sandbox = (settings.load(defaults() | stack_config(stack)) for stack in ("dev", "sandbox"))
     differ = {field.name for field in fields(dev) if getattr(dev, field.name) != getattr(sandbox, field.name)}
-    assert differ == {"context", "mongo_image", "pacman_image"}
+    assert differ == {"context", "mongo_image", "pacman_image"}, "set in Pulumi.dev.yaml and Pulumi.sandbox.yaml alike"
 
 
 @pytest.mark.parametrize("stack", stacks())

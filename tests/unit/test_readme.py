@@ -91,7 +91,8 @@ def test_the_table_of_environments_says_what_its_stacks_declare(stack: str) -> N
     assert controller.startswith("installed") == bool(run.of("Release"))
     assert int(members.split(",")[0]) == int(claims) == replicas[0]
     assert ("of its own" in members) == ("affinity" in run.one("StatefulSet").manifest["spec"]["template"]["spec"])
-    assert (int(objects), int(pods)) == (len(own), sum(replicas))
+    declared = (len(own), sum(replicas))
+    assert (int(objects), int(pods)) == declared, f"the table in README has to say of {stack}: {declared} objects, pods"
 
 
 def test_everything_in_the_layout_is_there() -> None:

@@ -89,9 +89,10 @@ class TestRead:
         ]
         assert read("dev", 1, events).violations == ["Service x: spec.type: mandatory"]
 
-    def test_errors_of_the_program_are_told(self) -> None:
+    def test_errors_and_warnings_of_the_program_are_told(self) -> None:
         events = [diagnostic("error", "pacman:target is wrong\n"), diagnostic("warning", "a warning")]
-        assert read("dev", 1, events, "error: preview failed").errors == ["pacman:target is wrong"]
+        found = read("dev", 1, events, "error: preview failed")
+        assert (found.errors, found.warnings) == (["pacman:target is wrong"], ["a warning"])
 
     def test_and_what_failed_before_there_was_any_event(self) -> None:
         assert read("dev", 1, [], "note\nerror: no stack named 'dev' found").errors == [
@@ -99,7 +100,8 @@ class TestRead:
         ]
 
     def test_it_outlives_a_file(self) -> None:
-        found = Preview("dev", 1, {"update": 1}, [Change("update", "Service", "x", ["a: 1 → 2"], ["a"])], ["v"], ["e"])
+        change = Change("update", "Service", "x", ["a: 1 → 2"], ["a"])
+        found = Preview("dev", 1, {"update": 1}, [change], ["v"], ["e"], ["w"])
         assert Preview.from_json(found.to_json()) == found
         with pytest.raises(ValueError, match="not a preview"):
             Preview.from_json("{}")
@@ -135,6 +137,11 @@ class TestComment:
         assert "| `eks` |  |  |  |  |  | **policy violated** |" in text
         assert "> `eks`: `v`" in text
         assert "`eks`: `e`" not in text
+
+    def test_what_is_only_a_warning_is_a_note(self) -> None:
+        text = write([Preview("dev", 0, warnings=["the volumes keep 2Gi"])], "")
+        assert "| `dev` |  |  |  |  |  | ok |" in text
+        assert "> [!NOTE]\n> `dev`: `the volumes keep 2Gi`" in text
 
     def test_a_fork_gets_the_manifests_only(self) -> None:
         text = write([], "+ image: x")
@@ -270,5 +277,8 @@ def test_a_base_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]
 
 def test_a_file_that_is_no_preview_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
-    assert main(["comment", str(tmp_path / "x.json"), "--base", "HEAD"]) == 1
-    assert capsys.readouterr().err.startswith("error: not a preview")
+    for name, why in (("x.json", "not a preview"), ("none.json", "No such file or directory")):
+        file = tmp_path / name
+        assert main(["comment", str(file), "--base", "HEAD"]) == 1
+        told = f"error: previews has {file}: must be a file that `preview --out` wrote; {why}"
+        assert capsys.readouterr().err.startswith(told)
