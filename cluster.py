@@ -21,12 +21,14 @@ _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
 _ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
 _NAMESPACES = "/api/v1/namespaces"
-# The names of objects without what is in them: of Secrets, nothing else may leave the cluster.
-_NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# What `kubectl get` shows: of Secrets, nothing else may leave the cluster. Their metadata would be too much already, in
+# which `kubectl apply` keeps all of an object.
+_TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+_OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
 
 class UnknownContextError(LookupError):
-    """The kubeconfig has no such context; its text says which there are."""
+    """There is a kubeconfig, and it has no such context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,13 @@ class IngressClass:
 
 @dataclass(frozen=True, slots=True)
 class RunningMongo:
-    """What a StatefulSet of MongoDB was made with, and keeps."""
+    """What a StatefulSet of MongoDB is made with."""
 
     members: int
     storage_class: str
     volume_size: str
     image: str
-    """What its pods run now, "" where that is not to be seen."""
+    """What its pods run, or are about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,9 @@ class Cluster:
     issuers: frozenset[str] | None = None
     """The ClusterIssuers of cert-manager, none where it is not installed; None where they may not be listed."""
     mongo: RunningMongo | None = None
-    """The database of the stack, None where there is none yet, or it may not be seen."""
-    certificates: frozenset[str] | None = None
-    """The Secrets of type TLS in the namespace of the stack; None where there is no namespace yet, or they may not be
-    listed."""
+    """The database in the namespace of the stack, None where this program made none, or it may not be seen."""
+    secrets: frozenset[str] | None = None
+    """The names of the Secrets there; None where they may not be listed."""
 
 
 def read(context: str, namespace: str) -> Cluster | None:
@@ -81,14 +82,13 @@ def read(context: str, namespace: str) -> Cluster | None:
     """
     contexts = _contexts()
     if contexts and context not in contexts:
-        raise UnknownContextError(f"your kubeconfig has no such context; it has: {', '.join(sorted(contexts))}")
+        raise UnknownContextError(context)
     try:
         with _connected(context) as api:
             storage, ingress = _list(api, _STORAGE_CLASSES), _list(api, _INGRESS_CLASSES)
             nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
             sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
-            secrets = f"{_NAMESPACES}/{namespace}/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls"
-            certificates = _list_if_allowed(api, secrets, _NAMES_ONLY) if _labels(api, namespace) is not None else None
+            secrets = _secrets(api, namespace)
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         return None
@@ -97,19 +97,29 @@ def read(context: str, namespace: str) -> Cluster | None:
         {_name(item): _ingress_class(item) for item in ingress},
         None if nodes is None else sum(_takes_pods(node) for node in nodes),
         None if issuers is None else frozenset(map(_name, issuers)),
-        next((_running(each) for each in sets or [] if _name(each) == "mongo"), None),
-        None if certificates is None else frozenset(map(_name, certificates)),
+        next((_running(each) for each in sets or [] if _name(each) == "mongo" and is_ours(each["metadata"])), None),
+        secrets,
     )
 
 
-def namespace_labels(context: str, namespace: str) -> Mapping[str, str] | None:
-    """The labels of a namespace, None where there is none, or it may not be seen.
+def namespace_metadata(context: str, namespace: str) -> Mapping[str, Any] | None:
+    """The metadata of a namespace, None where there is none, or it may not be seen.
 
     Raises:
         Exception: The cluster cannot be reached.
     """
     with _connected(context) as api:
-        return _labels(api, namespace)
+        try:
+            found = _request(api, "GET", f"{_NAMESPACES}/{namespace}", {"Accept": "application/json"})
+        except _RefusedError:
+            return None
+    metadata: Mapping[str, Any] = found["metadata"]
+    return metadata
+
+
+def is_ours(metadata: Mapping[str, Any]) -> bool:
+    """Whether an object has the labels that this program gives to what it makes."""
+    return _OURS.items() <= (metadata.get("labels") or {}).items()
 
 
 def default_marks(context: str) -> Mapping[str, str | None]:
@@ -179,25 +189,25 @@ def _connected(context: str) -> Iterator[Any]:
         forget()
 
 
-def _list(api: Any, path: str, accept: str = "application/json") -> list[dict[str, Any]]:  # noqa: ANN401
-    items: list[dict[str, Any]] = _request(api, "GET", path, {"Accept": accept})["items"]
+def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401
+    items: list[dict[str, Any]] = _request(api, "GET", path, {"Accept": "application/json"})["items"]
     return items
 
 
-def _list_if_allowed(api: Any, path: str, accept: str = "application/json") -> list[dict[str, Any]] | None:  # noqa: ANN401
+def _list_if_allowed(api: Any, path: str) -> list[dict[str, Any]] | None:  # noqa: ANN401
     try:
-        return _list(api, path, accept)
+        return _list(api, path)
     except _RefusedError as refused:
         return [] if refused.status == 404 else None
 
 
-def _labels(api: Any, namespace: str) -> Mapping[str, str] | None:  # noqa: ANN401
+def _secrets(api: Any, namespace: str) -> frozenset[str] | None:  # noqa: ANN401
+    path = f"{_NAMESPACES}/{namespace}/secrets?includeObject=None"
     try:
-        found = _request(api, "GET", f"{_NAMESPACES}/{namespace}", {"Accept": "application/json"})
+        rows = _request(api, "GET", path, {"Accept": _TABLE})["rows"]
     except _RefusedError:
         return None
-    labels: Mapping[str, str] = found["metadata"].get("labels") or {}
-    return labels
+    return frozenset(row["cells"][0] for row in rows or [])
 
 
 def _name(item: Mapping[str, Any]) -> str:

@@ -16,12 +16,18 @@ def look(config: Settings) -> Cluster | None:
     """What the stack's cluster has; None, with a warning, where it cannot be read.
 
     Raises:
-        pulumi.RunError: The kubeconfig does not know the context.
+        pulumi.RunError: The kubeconfig does not know the context, or there is no such chart on this machine.
     """
+    chart = config.ingress_chart
+    if config.ingress_controller == "install" and not chart.startswith("oci://") and not Path(chart).exists():
+        raise pulumi.RunError(f'{PROJECT}:ingressChart is "{chart}": no such file or folder; `helm pull` makes one')
     try:
         known = cluster.read(config.context, config.namespace)
-    except cluster.UnknownContextError as unknown:
-        raise pulumi.RunError(f'{PROJECT}:context is "{config.context}": {unknown}') from None
+    except cluster.UnknownContextError:
+        raise pulumi.RunError(
+            f'{PROJECT}:context is "{config.context}": no such context in your kubeconfig;'
+            " `kubectl config get-contexts` lists those that exist"
+        ) from None
     if known is None:
         pulumi.log.warn(
             f"the cluster of context {config.context} cannot be read: whether it has what the config names is not known"
@@ -35,11 +41,10 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
     Raises:
         pulumi.RunError: One line for everything that is named and does not exist, or is somebody else's.
     """
-    problems = _no_chart(config)
     if known is None:
-        if problems:
-            raise pulumi.RunError("\n".join(problems))
         return config.demote_storage_classes
+
+    problems = []
 
     def need(key: str, name: str, kind: str, there: Container[str]) -> None:
         mend = config.target.class_mends.get(name, "")
@@ -59,9 +64,14 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
         need("ingressClass", config.ingress_class, "IngressClass", known.ingress)
     else:
         problems += _collision(config, known)
-    if known.issuers is not None:
+    if known.issuers:
         need("ingressTlsIssuer", config.ingress_tls_issuer, "ClusterIssuer", known.issuers)
-    problems += _no_certificate(config, known)
+    elif known.issuers is not None and config.ingress_tls_issuer:
+        problems.append(
+            f'{PROJECT}:ingressTlsIssuer is "{config.ingress_tls_issuer}": there is no ClusterIssuer in context'
+            f" {config.context}; install cert-manager and make one, or use ingressTlsSecret with a certificate of yours"
+        )
+    _warn_of_no_certificate(config, known)
     problems += _too_few_nodes(config, known)
     if known.mongo:
         problems += _not_as_it_runs(config, known.mongo)
@@ -101,55 +111,48 @@ def _not_as_it_runs(config: Settings, mongo: RunningMongo) -> list[str]:
 
 
 def _another_line(config: Settings, mongo: RunningMongo) -> list[str]:
-    """Data goes up one major version at a time, and never down.
+    """Data goes up one major version at a time, and down only as long as featureCompatibilityVersion was not raised.
 
-    MongoDB's manual, "Upgrade a replica set": a server starts on data of its own major version or of the one before,
-    and takes the second for the first only once featureCompatibilityVersion is set.
+    MongoDB's manual, "Upgrade a replica set" and "Downgrade": a server starts on data whose featureCompatibilityVersion
+    is its own major version or the one before. It takes no password to see the image, and one to see that.
     """
     was, wanted = _line(mongo.image), _line(config.mongo_image)
     if not was or not wanted or was == wanted:
         return []
     said = f'{PROJECT}:mongoImage is "{config.mongo_image}"'
-    old = ".".join(map(str, was))
+    old, new = (".".join(map(str, line)) for line in (was, wanted))
+    apart = wanted[0] - was[0]
+    if abs(apart) > 1:
+        return [f"{said}: must be at most one major version away from {mongo.image}, whose data it could not read"]
     if wanted < was:
-        return [f"{said}: must be {old} or newer, as {mongo.image} that runs; an older server cannot read its data"]
-    if wanted[0] - was[0] > 1:
-        between = f"{was[0] + 1}.0"
-        return [f"{said}: must be {between} at most, one major version after {mongo.image} that runs; then go on"]
-    new = ".".join(map(str, wanted))
-    pulumi.log.warn(
-        f"{said}: once it runs, db.adminCommand({{setFeatureCompatibilityVersion: '{new}', confirm: true}}) closes the"
-        f" way back to {old}, and opens the one to the next version"
-    )
+        pulumi.log.warn(f"{said}: it cannot read the data where featureCompatibilityVersion was raised to {old}")
+    else:
+        pulumi.log.warn(
+            f"{said}: once it runs, db.adminCommand({{setFeatureCompatibilityVersion: '{new}', confirm: true}}) closes"
+            f" the way back to {old}, and opens the one to the next version"
+        )
     return []
 
 
 def _line(image: str) -> tuple[int, ...]:
-    """Major and minor version of an image, as far as its tag says them."""
+    """Major and minor version of an image; empty where its tag does not say both."""
     try:
-        return Image.parse(image).version[:2]
+        version = Image.parse(image).version[:2]
     except ValueError:  # one that somebody set by hand
         return ()
+    return version if len(version) == 2 else ()
 
 
-def _no_chart(config: Settings) -> list[str]:
-    chart = config.ingress_chart
-    if config.ingress_controller != "install" or chart.startswith("oci://") or Path(chart).exists():
-        return []
-    return [f'{PROJECT}:ingressChart is "{chart}": no such file or folder in {Path.cwd()}; `helm pull` makes one']
-
-
-def _no_certificate(config: Settings, known: Cluster) -> list[str]:
-    """Without the Secret, a controller serves a certificate of its own, that no browser takes."""
+def _warn_of_no_certificate(config: Settings, known: Cluster) -> None:
+    """Only warns: the Secret may come later, and a controller may have a certificate of its own that fits."""
     name = config.ingress_tls_secret
-    if not name or config.ingress_tls_issuer or (known.certificates and name in known.certificates):
-        return []
-    said = f'{PROJECT}:ingressTlsSecret is "{name}"'
-    make = f"`kubectl create secret tls {name} --cert=tls.crt --key=tls.key -n {config.namespace}` makes it"
-    if known.certificates is None:
-        pulumi.log.warn(f"{said}: the controller's own certificate is served until there is that Secret; {make}")
-        return []
-    return [f"{said}: no such Secret of type kubernetes.io/tls in namespace {config.namespace}; {make}"]
+    if not name or config.ingress_tls_issuer or known.secrets is None or name in known.secrets:
+        return
+    pulumi.log.warn(
+        f'{PROJECT}:ingressTlsSecret is "{name}": no such Secret in namespace {config.namespace}; until'
+        f" `kubectl create secret tls {name} --cert=tls.crt --key=tls.key -n {config.namespace}` makes it, the"
+        " controller serves another certificate"
+    )
 
 
 def _too_few_nodes(config: Settings, known: Cluster) -> list[str]:

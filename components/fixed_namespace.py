@@ -10,7 +10,7 @@ import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, ResourceProvider
 
 import cluster
-from components.pods import PART_OF
+from components.restricted_namespace import STACK, this_stack
 
 
 class FixedNamespace(pulumi.ComponentResource):
@@ -57,21 +57,21 @@ class _NamespaceProvider(ResourceProvider):
 def _somebody_else(wanted: dict[str, Any]) -> str:
     """Who has a namespace already, "" where it is free, or may be the stack's own."""
     try:
-        labels = cluster.namespace_labels(wanted["context"], wanted["namespace"])
+        found = cluster.namespace_metadata(wanted["context"], wanted["namespace"])
     except Exception:  # whatever it is, the provider meets it next and says it better
         return ""
-    if labels is None:
+    if found is None:
         return ""
-    kind, maker, stack = (labels.get(f"app.kubernetes.io/{key}", "") for key in ("part-of", "managed-by", "instance"))
-    if (kind, maker) != (PART_OF, "pulumi"):
+    if not cluster.is_ours(found):
         return "somebody else"
-    # The state of this one may have been lost, and not its namespace.
-    return "" if stack in ("", wanted["stack"]) else f"the stack {stack}"
+    # The state of this stack may have been lost, and not its namespace.
+    stack = (found.get("annotations") or {}).get(STACK)
+    return "" if stack in (None, wanted["stack"]) else f"the stack {stack}"
 
 
 class _Namespace(Resource, module="pacman", name="Namespace"):
     """The namespace of the last `up`."""
 
     def __init__(self, name: str, namespace: str, context: str, opts: pulumi.ResourceOptions) -> None:
-        inputs = {"namespace": namespace, "context": context, "stack": pulumi.get_stack()}
+        inputs = {"namespace": namespace, "context": context, "stack": this_stack()}
         super().__init__(_NamespaceProvider(), name, inputs, opts)

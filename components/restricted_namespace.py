@@ -7,6 +7,14 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
 from components.pods import PART_OF, RESTRICTED
 
+STACK = "pacman/stack"
+"""Annotation of a namespace: the stack that made it."""
+
+
+def this_stack() -> str:
+    """Project and stack that run now."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
+
 
 class RestrictedNamespace(pulumi.ComponentResource):
     """The namespace `name`, under Pod Security `restricted`, closed to incoming traffic by default.
@@ -26,8 +34,9 @@ class RestrictedNamespace(pulumi.ComponentResource):
             name,
             metadata=ObjectMetaArgs(
                 name=name,
-                # The stack, by which FixedNamespace knows whose it is.
-                labels={**labels, **RESTRICTED, "app.kubernetes.io/instance": pulumi.get_stack()},
+                labels={**labels, **RESTRICTED},
+                # By which FixedNamespace knows whose it is. No label: a stack's name may be too long for one.
+                annotations={STACK: this_stack()},
             ),
             opts=child,
         )

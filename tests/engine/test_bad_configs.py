@@ -190,8 +190,8 @@ MISSING = [
     Case(
         {"ingressTlsIssuer": "letsencrypt"},
         (
-            'pacman:ingressTlsIssuer is "letsencrypt": no such ClusterIssuer in context sandbox',
-            "lists those that exist",
+            'pacman:ingressTlsIssuer is "letsencrypt": there is no ClusterIssuer in context sandbox',
+            "install cert-manager",
         ),
     ),
     Case(
@@ -298,8 +298,7 @@ def test_a_context_that_does_not_exist() -> None:
         stack.use(context="nowhere")
         for command in (stack.preview, stack.up):
             said = one_line(command())
-            assert 'pacman:context is "nowhere": your kubeconfig has no such context; it has: ' in said
-            assert stack.config["context"] in said
+            assert 'pacman:context is "nowhere": no such context in your kubeconfig; `kubectl config get-co' in said
         assert (look(stack), made(stack)) == (before, [])
 
 
@@ -339,8 +338,8 @@ def test_a_namespace_that_somebody_else_has() -> None:
 def test_a_namespace_that_another_stack_has() -> None:
     with Program() as stack:
         stack.kubectl("create", "namespace", stack.namespace)
-        labels = {"part-of": "pacman", "managed-by": "pulumi", "instance": "prod"}
-        marks = [f"app.kubernetes.io/{key}={value}" for key, value in labels.items()]
-        stack.kubectl("label", "namespace", stack.namespace, *marks)
+        labels = ("app.kubernetes.io/part-of=pacman", "app.kubernetes.io/managed-by=pulumi")
+        stack.kubectl("label", "namespace", stack.namespace, *labels)
+        stack.kubectl("annotate", "namespace", stack.namespace, "pacman/stack=pacman/prod")
         said = one_line(stack.preview())
-        assert f'pacman:namespace is "{stack.namespace}": belongs to the stack prod in context' in said
+        assert f'pacman:namespace is "{stack.namespace}": belongs to the stack pacman/prod in context' in said

@@ -152,7 +152,7 @@ def test_a_stack_from_an_example(reader: Reader) -> None:
     reader.type(copy)
     reader.type(golden)
     made, example = ((reader.folder / f"tests/golden/{stack}.yaml").read_text() for stack in ("prod", "eks"))
-    assert made == example
+    assert made.replace("pacman/stack: pacman/prod", "pacman/stack: pacman/eks") == example
     reader.type("rm Pulumi.prod.yaml && git clean -fdq tests/golden")
 
 

@@ -27,7 +27,8 @@ NODES = "/api/v1/nodes"
 ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
 SETS = "/apis/apps/v1/namespaces/games/statefulsets"
 GAMES = "/api/v1/namespaces/games"
-CERTIFICATES = f"{GAMES}/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls"
+SECRETS = f"{GAMES}/secrets?includeObject=None"
+OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
 
 @dataclass
@@ -46,8 +47,8 @@ class Api:
     """The StatefulSets of the namespace `games`."""
     labels: dict[str, str] | None = None
     """Of the namespace `games`, None where it does not exist."""
-    certificates: list[str] = field(default_factory=list)
-    """The Secrets of type TLS in it."""
+    secrets: list[str] = field(default_factory=list)
+    """The Secrets in it."""
     forbidden: set[str] = field(default_factory=set)
     """Paths that nobody may use."""
     patches: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -68,8 +69,8 @@ class Api:
             return {"items": self.sets}
         if path == GAMES and self.labels is not None:
             return {"metadata": {"name": "games", "labels": self.labels} if self.labels else {"name": "games"}}
-        if path == CERTIFICATES:
-            return {"items": [_item(name, None) for name in self.certificates]}
+        if path == SECRETS:
+            return {"rows": [{"cells": [name, "Opaque", 2, "1d"]} for name in self.secrets] or None}
         if path == ISSUERS and self.issuers is not None:
             return {"items": [_item(name, None) for name in self.issuers]}
         return None
@@ -151,12 +152,13 @@ def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
         {"nginx": IngressClass("nginx.example"), "traefik": IngressClass("nginx.example")},
         nodes=0,
         issuers=frozenset(),
+        secrets=frozenset(),
     )
     assert api.authorization == {"Bearer of-this-person"}
 
 
 def test_a_cluster_without_classes_is_not_one_that_cannot_be_read(api: Api) -> None:
-    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset())
+    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset(), secrets=frozenset())
 
 
 def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
@@ -191,42 +193,49 @@ def test_sees_what_the_database_was_made_with(api: Api) -> None:
         "volumeClaimTemplates": [{"spec": claim}],
         "template": {"spec": {"containers": containers}},
     }
-    api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, _item("mongo", None) | {"spec": spec}]
+    mongo = {"metadata": {"name": "mongo", "labels": OURS}, "spec": spec}
+    api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, mongo]
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32")
 
 
-def test_lists_the_certificates_by_name_only(api: Api) -> None:
-    api.labels, api.certificates = {}, ["cert"]
+def test_a_database_of_somebody_else_is_none_of_ours(api: Api) -> None:
+    api.sets = [_item("mongo", None) | {"spec": {"replicas": 1}}]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.certificates == frozenset({"cert"})
-    assert api.accepted[CERTIFICATES] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    assert known.mongo is None
 
 
-def test_without_a_namespace_there_is_no_place_for_certificates(api: Api) -> None:
+def test_lists_secrets_as_kubectl_shows_them_without_what_is_in_them(api: Api) -> None:
+    api.secrets = ["cert", "other"]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.certificates is None
-    assert CERTIFICATES not in api.accepted
+    assert known.secrets == frozenset({"cert", "other"})
+    assert api.accepted[SECRETS] == "application/json;as=Table;g=meta.k8s.io;v=v1"
 
 
-@pytest.mark.parametrize("labels", [None, {}, {"app.kubernetes.io/instance": "dev"}])
-def test_reads_the_labels_of_a_namespace_that_is_there(api: Api, labels: dict[str, str] | None) -> None:
+@pytest.mark.parametrize(("labels", "ours"), [({}, False), (OURS, True)])
+def test_tells_whether_a_namespace_is_ours(api: Api, labels: dict[str, str], *, ours: bool) -> None:
     api.labels = labels
-    assert cluster.namespace_labels("arcade", "games") == labels
+    found = cluster.namespace_metadata("arcade", "games")
+    assert found
+    assert cluster.is_ours(found) == ours
 
 
-def test_a_context_that_the_kubeconfig_does_not_have_is_told_with_those_that_it_has(api: Api) -> None:
-    with pytest.raises(cluster.UnknownContextError) as raised:
+def test_a_namespace_that_is_not_there_has_no_metadata(api: Api) -> None:
+    assert api.labels is None
+    assert cluster.namespace_metadata("arcade", "games") is None
+
+
+def test_a_context_that_the_kubeconfig_does_not_have_is_told(api: Api) -> None:
+    with pytest.raises(cluster.UnknownContextError):
         cluster.read("unknown", "games")
-    assert str(raised.value) == "your kubeconfig has no such context; it has: arcade, elsewhere"
     assert api.authorization == set()
 
 
 def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
-    api.labels, api.forbidden = {}, {NODES, ISSUERS, SETS, CERTIFICATES}
+    api.forbidden = {NODES, ISSUERS, SETS, SECRETS}
     assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=None, issuers=None)
 
 
@@ -236,7 +245,7 @@ def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
     config["users"][0]["user"] |= {"client-key-data": "a2V5", "client-certificate-data": "Y2VydA=="}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset())
+    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset(), secrets=frozenset())
     assert list((tmp_path / "temporary").iterdir()) == []
 
 

@@ -5,6 +5,7 @@ shows.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -16,33 +17,33 @@ from tests.harness.recorder import record, record_program, stack_config
 
 def reasons(was: str | None, is_now: str) -> list[str]:
     olds = {"namespace": was} if was else {}
-    news = {"namespace": is_now, "context": "here", "stack": "dev"}
+    news = {"namespace": is_now, "context": "here", "stack": "pacman/dev"}
     return [failure.reason for failure in _NamespaceProvider().check(olds, news).failures]
 
 
 @pytest.fixture(autouse=True)
-def there(monkeypatch: pytest.MonkeyPatch) -> dict[str, Mapping[str, str]]:
-    """The namespaces of the cluster, and their labels."""
-    labels: dict[str, Mapping[str, str]] = {}
-    monkeypatch.setattr(cluster, "namespace_labels", lambda context, name: labels.get(name))
-    return labels
+def there(monkeypatch: pytest.MonkeyPatch) -> dict[str, Mapping[str, Any]]:
+    """The namespaces of the cluster, and their metadata."""
+    found: dict[str, Mapping[str, Any]] = {}
+    monkeypatch.setattr(cluster, "namespace_metadata", lambda context, name: found.get(name))
+    return found
 
 
-OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
+OURS = {"labels": {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}}
 
 
 @pytest.mark.parametrize(
-    ("labels", "owner"),
+    ("metadata", "owner"),
     [
         ({}, "somebody else"),
-        ({"app.kubernetes.io/managed-by": "pulumi"}, "somebody else"),
-        ({**OURS, "app.kubernetes.io/instance": "prod"}, "the stack prod"),
+        ({"labels": {"app.kubernetes.io/managed-by": "pulumi"}}, "somebody else"),
+        ({**OURS, "annotations": {"pacman/stack": "pacman/prod"}}, "the stack pacman/prod"),
     ],
 )
 def test_one_that_somebody_has_is_not_begun_in(
-    there: dict[str, Mapping[str, str]], labels: Mapping[str, str], owner: str
+    there: dict[str, Mapping[str, Any]], metadata: Mapping[str, Any], owner: str
 ) -> None:
-    there["pacman"] = labels
+    there["pacman"] = metadata
     assert reasons(None, "pacman") == [
         f'pacman:namespace is "pacman": belongs to {owner} in context here; name one that does not exist, or delete'
         " that one, with everything in it"
@@ -50,27 +51,27 @@ def test_one_that_somebody_has_is_not_begun_in(
     assert reasons("pacman", "pacman") == []
 
 
-@pytest.mark.parametrize("labels", [OURS, {**OURS, "app.kubernetes.io/instance": "dev"}])
+@pytest.mark.parametrize("metadata", [OURS, {**OURS, "annotations": {"pacman/stack": "pacman/dev"}}])
 def test_one_that_may_be_the_stack_s_own_is_left_to_the_engine(
-    there: dict[str, Mapping[str, str]], labels: Mapping[str, str]
+    there: dict[str, Mapping[str, Any]], metadata: Mapping[str, Any]
 ) -> None:
-    there["pacman"] = labels
+    there["pacman"] = metadata
     assert reasons(None, "pacman") == []
 
 
 def test_a_cluster_that_is_away_is_left_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(context: str, name: str) -> Mapping[str, str]:
+    def away(context: str, name: str) -> Mapping[str, Any]:
         raise OSError(f"{context} is away, and {name} with it")
 
-    monkeypatch.setattr(cluster, "namespace_labels", away)
+    monkeypatch.setattr(cluster, "namespace_metadata", away)
     assert reasons(None, "pacman") == []
 
 
-def test_the_program_marks_its_namespace_with_what_is_looked_for(there: dict[str, Mapping[str, str]]) -> None:
+def test_the_program_marks_its_namespace_with_what_is_looked_for(there: dict[str, Mapping[str, Any]]) -> None:
     run = record_program(stack_config("dev"), name="prod")
     (made,) = [r for r in run.of("Namespace") if r.type.startswith("kubernetes:")]
-    there["pacman"] = made.manifest["metadata"]["labels"]
-    assert "belongs to the stack prod" in reasons(None, "pacman")[0]
+    there["pacman"] = made.manifest["metadata"]
+    assert "belongs to the stack pacman/prod" in reasons(None, "pacman")[0]
 
 
 def test_the_first_one_and_the_same_one_are_taken() -> None:

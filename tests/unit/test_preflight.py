@@ -170,15 +170,22 @@ class TestRunning:
         assert said == []
 
     @pytest.mark.parametrize(
-        ("runs", "wanted", "allowed"),
-        [
-            ("mongo:8.0.32", "mongo:7.0.43", "must be 8.0 or newer, as mongo:8.0.32 that runs; an older server cannot"),
-            ("sandbox/mongo:6.0.5", "mongo:8.0.32", "must be 7.0 at most, one major version after sandbox/mongo:6.0.5"),
-        ],
+        ("runs", "wanted"), [("sandbox/mongo:6.0.5", "mongo:8.0.32"), ("mongo:9.0.1", "mongo:7.0.43")]
     )
-    def test_data_goes_neither_down_nor_up_by_two(self, runs: str, wanted: str, allowed: str) -> None:
-        (line,) = problems(self.known(1, runs), mongoImage=wanted)
-        assert line.startswith(f'pacman:mongoImage is "{wanted}": {allowed}')
+    def test_data_that_a_server_cannot_read_is_not_given_to_it(self, runs: str, wanted: str) -> None:
+        assert problems(self.known(1, runs), mongoImage=wanted) == [
+            f'pacman:mongoImage is "{wanted}": must be at most one major version away from {runs}, whose data it could'
+            " not read"
+        ]
+
+    def test_one_version_down_may_be_the_way_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        preflight.check(config(mongoImage="mongo:7.0.43"), self.known(1, "mongo:8.0.32"))
+        assert said == [
+            'pacman:mongoImage is "mongo:7.0.43": it cannot read the data where featureCompatibilityVersion was raised'
+            " to 8.0"
+        ]
 
     def test_one_version_up_is_done_with_a_last_step_by_hand(self, monkeypatch: pytest.MonkeyPatch) -> None:
         said: list[str] = []
@@ -189,68 +196,69 @@ class TestRunning:
             " '8.0', confirm: true}) closes the way back to 7.0, and opens the one to the next version"
         ]
 
-    @pytest.mark.parametrize("runs", ["mongo:8.0.40", "mongo", "", f"mongo@sha256:{'0' * 64}"])
+    @pytest.mark.parametrize("runs", ["mongo:8.0.40", "mongo", "", f"mongo:8@sha256:{'0' * 64}"])
     def test_the_same_line_or_one_that_nobody_knows_is_taken(self, runs: str) -> None:
         assert preflight.check(config(), self.known(1, runs)) == ("standard",)
 
 
 class TestCertificate:
     TLS = {"ingressHost": "pacman.example", "ingressTlsSecret": "cert"}  # noqa: RUF012
-    MAKE = "`kubectl create secret tls cert --cert=tls.crt --key=tls.key -n pacman` makes it"
 
-    def test_one_that_is_not_there(self) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, certificates=frozenset({"other"}))
-        assert problems(known, **self.TLS) == [
-            'pacman:ingressTlsSecret is "cert": no such Secret of type kubernetes.io/tls in namespace pacman;'
-            f" {self.MAKE}"
-        ]
-
-    def test_before_there_is_a_namespace_for_it_it_only_warns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("secrets", "issuer", "told"),
+        [
+            (frozenset({"other"}), "", True),
+            (frozenset({"cert"}), "", False),
+            (None, "", False),
+            (frozenset(), "own", False),
+        ],
+    )
+    def test_one_that_is_not_there_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, secrets: frozenset[str] | None, issuer: str, *, told: bool
+    ) -> None:
         said: list[str] = []
         monkeypatch.setattr(pulumi.log, "warn", said.append)
-        assert preflight.check(config(**self.TLS), MINIKUBE) == ("standard",)
-        assert said == [
-            'pacman:ingressTlsSecret is "cert": the controller\'s own certificate is served until there is that Secret;'
-            f" {self.MAKE}"
-        ]
-
-    def test_one_that_is_there_or_is_to_be_made_by_an_issuer(self) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), certificates=frozenset({"cert"}))
-        assert preflight.check(config(**self.TLS), known) == ("standard",)
-        none = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), certificates=frozenset())
-        assert preflight.check(config(**self.TLS, ingressTlsIssuer="own"), none) == ("standard",)
-
-
-class TestChart:
-    def test_a_path_that_leads_nowhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(tmp_path)
-        line = f'pacman:ingressChart is "./chart": no such file or folder in {tmp_path}; `helm pull` makes one'
-        given = EKS | {"ingressChart": "./chart"}
-        assert problems(Cluster({}, {}), **given) == [line]
-        with pytest.raises(pulumi.RunError, match="no such file"):
-            preflight.check(config(**given), None)
-        (tmp_path / "chart").mkdir()
-        assert preflight.check(config(**given), Cluster({}, {})) == ()
+        known = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), secrets=secrets)
+        assert preflight.check(config(**self.TLS, ingressTlsIssuer=issuer), known) == ("standard",)
+        line = (
+            'pacman:ingressTlsSecret is "cert": no such Secret in namespace pacman; until `kubectl create secret tls'
+            " cert --cert=tls.crt --key=tls.key -n pacman` makes it, the controller serves another certificate"
+        )
+        assert said == ([line] if told else [])
 
 
 class TestLook:
-    def test_a_context_that_the_kubeconfig_does_not_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def read(context: str, namespace: str) -> Cluster:
-            raise cluster.UnknownContextError("your kubeconfig has no such context; it has: here")
+    @pytest.fixture(autouse=True)
+    def cluster_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def read(context: str, namespace: str) -> Cluster | None:
+            if context == "nowhere":
+                raise cluster.UnknownContextError(context)
+            return None if context == "away" else Cluster({}, {})
 
         monkeypatch.setattr(cluster, "read", read)
+
+    def test_a_chart_that_is_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        given = EKS | {"ingressChart": "./chart"}
+        with pytest.raises(pulumi.RunError) as raised:
+            preflight.look(config(**given))
+        assert str(raised.value) == ('pacman:ingressChart is "./chart": no such file or folder; `helm pull` makes one')
+        (tmp_path / "chart").mkdir()
+        assert preflight.look(config(**given)) == Cluster({}, {})
+
+    def test_a_context_that_the_kubeconfig_does_not_have(self) -> None:
         with pytest.raises(pulumi.RunError) as raised:
             preflight.look(config(context="nowhere"))
-        assert str(raised.value) == ('pacman:context is "nowhere": your kubeconfig has no such context; it has: here')
+        assert str(raised.value) == (
+            'pacman:context is "nowhere": no such context in your kubeconfig;'
+            " `kubectl config get-contexts` lists those that exist"
+        )
 
     def test_a_cluster_that_cannot_be_read_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         said: list[str] = []
         monkeypatch.setattr(pulumi.log, "warn", said.append)
-        monkeypatch.setattr(cluster, "read", lambda context, namespace: None)
-        assert preflight.look(config()) is None
-        assert said == [
-            "the cluster of context minikube cannot be read: whether it has what the config names is not known"
-        ]
+        assert preflight.look(config(context="away")) is None
+        assert said == ["the cluster of context away cannot be read: whether it has what the config names is not known"]
 
 
 class TestIssuer:
@@ -261,6 +269,12 @@ class TestIssuer:
         assert line == (
             'pacman:ingressTlsIssuer is "letsencrypt": no such ClusterIssuer in context minikube;'
             " `kubectl --context minikube get clusterissuer` lists those that exist"
+        )
+
+    def test_a_cluster_without_cert_manager(self) -> None:
+        (line,) = problems(Cluster(MINIKUBE.storage, NGINX, issuers=frozenset()), **self.TLS)
+        assert line.startswith(
+            'pacman:ingressTlsIssuer is "letsencrypt": there is no ClusterIssuer in context minikube;'
         )
 
     @pytest.mark.parametrize("issuers", [frozenset({"letsencrypt"}), None])
