@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
+"""The labels of all that this program makes, by which it knows it again."""
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 # What one request may take.
 SECONDS = 5
@@ -24,7 +26,6 @@ _NAMESPACES = "/api/v1/namespaces"
 # What `kubectl get` shows: of Secrets, nothing else may leave the cluster. Their metadata would be too much already, in
 # which `kubectl apply` keeps all of an object.
 _TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
-_OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
 
 class UnknownContextError(LookupError):
@@ -80,9 +81,6 @@ def read(context: str, namespace: str) -> Cluster | None:
     Raises:
         UnknownContextError: There is a kubeconfig, and it has no such context.
     """
-    contexts = _contexts()
-    if contexts and context not in contexts:
-        raise UnknownContextError(context)
     try:
         with _connected(context) as api:
             storage, ingress = _list(api, _STORAGE_CLASSES), _list(api, _INGRESS_CLASSES)
@@ -91,6 +89,8 @@ def read(context: str, namespace: str) -> Cluster | None:
             secrets = _secrets(api, namespace)
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
+        if (contexts := _contexts()) and context not in contexts:
+            raise UnknownContextError(context) from None
         return None
     return Cluster(
         _marks(storage),
@@ -119,7 +119,7 @@ def namespace_metadata(context: str, namespace: str) -> Mapping[str, Any] | None
 
 def is_ours(metadata: Mapping[str, Any]) -> bool:
     """Whether an object has the labels that this program gives to what it makes."""
-    return _OURS.items() <= (metadata.get("labels") or {}).items()
+    return OURS.items() <= (metadata.get("labels") or {}).items()
 
 
 def default_marks(context: str) -> Mapping[str, str | None]:

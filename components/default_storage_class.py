@@ -17,7 +17,6 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs, ObjectMetaPatchArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, StorageClassPatch
 
 import cluster
-from components.pods import PART_OF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,7 @@ class DefaultStorageClass(pulumi.ComponentResource):
             f"{name}-{storage_class}",
             metadata=ObjectMetaArgs(
                 name=storage_class,
-                labels={"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": "pulumi"},
+                labels=cluster.OURS,
                 annotations={cluster.DEFAULT_CLASS: "true"},
             ),
             provisioner=new.provisioner,

@@ -15,7 +15,8 @@ from pulumi_kubernetes.core.v1 import (
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
-PART_OF = "pacman"
+from cluster import OURS
+
 NODE = "kubernetes.io/hostname"
 
 
@@ -52,8 +53,7 @@ class Identity:
         """All labels: what selects, and what only tells."""
         return {
             **self.selector,
-            "app.kubernetes.io/part-of": PART_OF,
-            "app.kubernetes.io/managed-by": "pulumi",
+            **OURS,
         }
 
 

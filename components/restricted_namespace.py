@@ -5,7 +5,8 @@ from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
-from components.pods import PART_OF, RESTRICTED
+from cluster import OURS
+from components.pods import RESTRICTED
 
 STACK = "pacman/stack"
 """Annotation of a namespace: the stack that made it."""
@@ -28,13 +29,11 @@ class RestrictedNamespace(pulumi.ComponentResource):
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("pacman:index:RestrictedNamespace", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        labels = {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": "pulumi"}
-
         namespace = Namespace(
             name,
             metadata=ObjectMetaArgs(
                 name=name,
-                labels={**labels, **RESTRICTED},
+                labels={**OURS, **RESTRICTED},
                 # By which FixedNamespace knows whose it is. No label: a stack's name may be too long for one.
                 annotations={STACK: this_stack()},
             ),
@@ -44,7 +43,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
 
         NetworkPolicy(
             f"{name}-default-deny",
-            metadata=ObjectMetaArgs(name="default-deny", namespace=self.namespace, labels=labels),
+            metadata=ObjectMetaArgs(name="default-deny", namespace=self.namespace, labels=OURS),
             spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress"]),
             opts=child,
         )

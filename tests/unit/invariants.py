@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.pods import PART_OF, Identity
+from components.pods import Identity
 from tests.harness.recorder import Recorded, Resource, SecretValue
 
 Check = Callable[[Recorded], Iterator[str]]
@@ -116,7 +116,7 @@ def namespaces(run: Recorded) -> Iterator[str]:
 def labels(run: Recorded) -> Iterator[str]:
     """Every object says what it is in app.kubernetes.io labels, and its pods do too."""
     for r, component in _objects(run):
-        wanted = {"part-of": PART_OF, "managed-by": "pulumi"}
+        wanted = {"part-of": "pacman", "managed-by": "pulumi"}
         if component.kind not in _SHARED:
             wanted |= {"instance": component.name, "name": "", "component": ""}
         places = {"metadata.labels": r.manifest["metadata"].get("labels", {})}
