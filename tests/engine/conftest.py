@@ -7,6 +7,8 @@ says otherwise, and what it made is gone at the end, also when tests fail.
 import http.client
 import json
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -121,6 +123,15 @@ class Program(Engine):
         keys = {key if ":" in key else f"pacman:{key}": value for key, value in (self.config | changes).items()}
         file.write_text(yaml.safe_dump(known | {"config": keys}))
 
+    @contextmanager
+    def using(self, **changes: object) -> Iterator[None]:
+        """The config with changes, for as long as that."""
+        self.use(**changes)
+        try:
+            yield
+        finally:
+            self.use()
+
     @property
     def game(self) -> Game:
         """The game behind this stack's Ingress."""
@@ -147,6 +158,12 @@ class Program(Engine):
     def scores(self) -> set[str]:
         """The names of all scores in the database."""
         return set(self.mongosh("print(JSON.stringify(db.highscore.distinct('name')))"))
+
+
+def clone_checkout(folder: Path) -> None:
+    """Clones what is committed, and lends the clone the Python packages of the checkout."""
+    subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(folder)], check=True)
+    (folder / ".venv").symlink_to(sys.prefix)
 
 
 def delete_what_is_left(kubectl: Kubectl) -> None:

@@ -258,11 +258,8 @@ def test_nobody_reads_without_a_password(program: Program) -> None:
 @pytest.mark.parametrize("command", ["preview", "up"])
 def test_a_stack_does_not_move_to_another_namespace(program: Program, command: str) -> None:
     """To move would be to delete the namespace that it is in, with every score."""
-    program.use(namespace=f"{program.namespace}-moved")
-    try:
+    with program.using(namespace=f"{program.namespace}-moved"):
         refused = program.start(command, *(["--yes", "--skip-preview"] if command == "up" else [])).finish()
-    finally:
-        program.use()
     assert refused.exit_code != 0
     told = f'pacman:namespace is "{program.namespace}-moved": must stay {program.namespace}, since to move is to delete'
     assert told in refused.errors()
@@ -271,20 +268,14 @@ def test_a_stack_does_not_move_to_another_namespace(program: Program, command: s
 
 
 def test_a_database_that_could_not_read_the_data_is_refused(program: Program) -> None:
-    program.use(mongoImage="mongo:8.0.32")
-    try:
+    with program.using(mongoImage="mongo:8.0.32"):
         refused = program.preview()
-    finally:
-        program.use()
     assert refused.exit_code != 0
     told = 'pacman:mongoImage is "mongo:8.0.32": must be at most one major version away from sandbox/mongo:6.0.5'
     assert told in refused.errors()
 
 
 def test_a_certificate_that_is_not_there_is_told(program: Program) -> None:
-    program.use(ingressTlsSecret="nowhere")
-    try:
+    with program.using(ingressTlsSecret="nowhere"):
         told = program.preview().ok().warnings()
-    finally:
-        program.use()
     assert f'pacman:ingressTlsSecret is "nowhere": no such Secret in namespace {program.namespace}' in told

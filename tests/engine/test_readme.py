@@ -12,7 +12,6 @@ import secrets
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +21,12 @@ import pytest
 import trustme
 
 from tests.conformance.conftest import Kubectl
-from tests.engine.conftest import CHECKOUT, NODE, VOLUME_CLASS, Game, delete_what_is_left, eventually
+from tests.engine.conftest import CHECKOUT, NODE, VOLUME_CLASS, Game, clone_checkout, delete_what_is_left, eventually
 from tests.harness.engine import Engine
 from tests.harness.recorder import stack_config
+from tests.unit import test_readme as readme
 
-README = (CHECKOUT / "README.md").read_text()
+README = readme.README.read_text()
 
 NOT_HERE = {
     ("Two commands", 0): "they are what runs this test; a clean clone shows them",
@@ -36,11 +36,9 @@ NOT_HERE = {
 }
 
 
-def blocks(section: str) -> list[list[str]]:
+def blocks(title: str) -> list[list[str]]:
     """The shell blocks of a section, each a list of its commands, without comments."""
-    body = re.split(r"^## ", README, flags=re.MULTILINE)
-    (text,) = [each for each in body if each.startswith(f"{section}\n")]
-    found = re.findall(r"^ *```sh\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    found = readme.blocks(readme.section(readme.README, title), "sh")
     return [[re.sub(r"  +# .*", "", line).strip() for line in block.splitlines()] for block in found]
 
 
@@ -73,8 +71,7 @@ class Reader(Engine):
             delete_what_is_left(self.kubectl)
 
     def _write_project(self) -> None:
-        subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(self.folder)], check=True)
-        (self.folder / ".venv").symlink_to(sys.prefix)
+        clone_checkout(self.folder)
 
     def _has_something(self) -> bool:
         state = self.run("stack", "export", "--stack", "team", check=False)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.conformance.conftest import Kubectl
-from tests.engine.conftest import delete_what_is_left
+from tests.engine.conftest import clone_checkout, delete_what_is_left
 from tests.harness.engine import Engine
 from tests.harness.recorder import ROOT, stack_config
 
@@ -29,8 +29,7 @@ class Clone(Engine):
         self.namespace = f"review-{secrets.token_hex(4)}"
 
     def _write_project(self) -> None:
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.folder)], check=True)
-        (self.folder / ".venv").symlink_to(sys.prefix)
+        clone_checkout(self.folder)
         config = stack_config(STACK) | {
             "pacman:namespace": self.namespace,
             "pacman:ingressHost": f"{self.namespace}.example",

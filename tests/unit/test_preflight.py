@@ -22,6 +22,14 @@ def config(**given: str) -> settings.Settings:
     return settings.load(defaults() | {f"pacman:{key}": value for key, value in given.items()})
 
 
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is warned of."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    return said
+
+
 def problems(known: Cluster, **given: str) -> list[str]:
     with pytest.raises(pulumi.RunError) as raised:
         preflight.check(config(**given), known)
@@ -132,11 +140,9 @@ class TestNodes:
         known = Cluster(MINIKUBE.storage, NGINX, nodes=nodes)
         assert preflight.check(config(mongoMembers="3", mongoSpread=spread), known) == ("standard",)
 
-    def test_a_cloud_may_add_them_so_it_only_warns(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        said: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", said.append)
+    def test_a_cloud_may_add_them_so_it_only_warns(self, warned: list[str]) -> None:
         assert preflight.check(config(**EKS), Cluster({}, {}, nodes=1)) == ()
-        assert said == [
+        assert warned == [
             "3 members need as many nodes that take pods, context arcade has 1: the cluster has to add some,"
             " or a member stays pending"
         ]
@@ -157,17 +163,15 @@ class TestRunning:
     def test_as_many_and_more_are_not(self, members: str) -> None:
         assert preflight.check(config(mongoMembers=members), self.known()) == ("standard",)
 
-    def test_what_volumes_that_are_there_do_not_follow_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        said: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", said.append)
+    def test_what_volumes_that_are_there_do_not_follow_is_said(self, warned: list[str]) -> None:
         preflight.check(config(mongoVolumeSize="4Gi", mongoStorageClass="standard"), self.known(members=1))
-        assert said == [
+        assert warned == [
             "pacman:mongoVolumeSize is 4Gi: the volumes were made with 2Gi, and keep that",
             "pacman:mongoStorageClass is standard: the volumes were made with csi-hostpath-sc, and keep that",
         ]
-        said.clear()
+        warned.clear()
         preflight.check(config(), self.known(members=1))
-        assert said == []
+        assert warned == []
 
     @pytest.mark.parametrize(
         ("runs", "wanted"), [("sandbox/mongo:6.0.5", "mongo:8.0.32"), ("mongo:9.0.1", "mongo:7.0.43")]
@@ -178,23 +182,28 @@ class TestRunning:
             " not read"
         ]
 
-    def test_one_version_down_may_be_the_way_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        said: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", said.append)
-        preflight.check(config(mongoImage="mongo:7.0.43"), self.known(1, "mongo:8.0.32"))
-        assert said == [
-            'pacman:mongoImage is "mongo:7.0.43": it cannot read the data where featureCompatibilityVersion was raised'
-            " to 8.0"
-        ]
-
-    def test_one_version_up_is_done_with_a_last_step_by_hand(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        said: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", said.append)
-        preflight.check(config(mongoImage="mongo:8.0.32"), self.known(1, "mongo:7.0.43"))
-        assert said == [
-            'pacman:mongoImage is "mongo:8.0.32": once it runs, db.adminCommand({setFeatureCompatibilityVersion:'
-            " '8.0', confirm: true}) closes the way back to 7.0, and opens the one to the next version"
-        ]
+    @pytest.mark.parametrize(
+        ("runs", "wanted", "told"),
+        [
+            (
+                "mongo:8.0.32",
+                "mongo:7.0.43",
+                'pacman:mongoImage is "mongo:7.0.43": it cannot read the data where featureCompatibilityVersion was'
+                " raised to 8.0",
+            ),
+            (
+                "mongo:7.0.43",
+                "mongo:8.0.32",
+                'pacman:mongoImage is "mongo:8.0.32": once it runs, db.adminCommand({setFeatureCompatibilityVersion:'
+                " '8.0', confirm: true}) closes the way back to 7.0, and opens the one to the next version",
+            ),
+        ],
+    )
+    def test_one_version_down_may_be_the_way_back_and_one_up_has_a_last_step_by_hand(
+        self, warned: list[str], runs: str, wanted: str, told: str
+    ) -> None:
+        preflight.check(config(mongoImage=wanted), self.known(1, runs))
+        assert warned == [told]
 
     @pytest.mark.parametrize("runs", ["mongo:8.0.40", "mongo", "", f"mongo:8@sha256:{'0' * 64}"])
     def test_the_same_line_or_one_that_nobody_knows_is_taken(self, runs: str) -> None:
@@ -214,17 +223,15 @@ class TestCertificate:
         ],
     )
     def test_one_that_is_not_there_is_told(
-        self, monkeypatch: pytest.MonkeyPatch, secrets: frozenset[str] | None, issuer: str, *, told: bool
+        self, warned: list[str], secrets: frozenset[str] | None, issuer: str, *, told: bool
     ) -> None:
-        said: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", said.append)
         known = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), secrets=secrets)
         assert preflight.check(config(**self.TLS, ingressTlsIssuer=issuer), known) == ("standard",)
         line = (
             'pacman:ingressTlsSecret is "cert": no such Secret in namespace pacman; until `kubectl create secret tls'
             " cert --cert=tls.crt --key=tls.key -n pacman` makes it, the controller serves another certificate"
         )
-        assert said == ([line] if told else [])
+        assert warned == ([line] if told else [])
 
 
 class TestLook:
@@ -254,11 +261,11 @@ class TestLook:
             " `kubectl config get-contexts` lists those that exist"
         )
 
-    def test_a_cluster_that_cannot_be_read_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        said: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", said.append)
+    def test_a_cluster_that_cannot_be_read_is_told(self, warned: list[str]) -> None:
         assert preflight.look(config(context="away")) is None
-        assert said == ["the cluster of context away cannot be read: whether it has what the config names is not known"]
+        assert warned == [
+            "the cluster of context away cannot be read: whether it has what the config names is not known"
+        ]
 
 
 class TestIssuer:

@@ -39,12 +39,16 @@ def rows(text: str) -> list[list[str]]:
     return lines
 
 
+def blocks(text: str, language: str = r"\w*") -> list[str]:
+    """The blocks of code, of one language or of any."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+
+
 def code(file: Path) -> str:
     """Everything that is code, in a line or in a block."""
     text = file.read_text()
-    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
-    return "\n".join([*blocks, *spans])
+    return "\n".join([*blocks(text), *spans])
 
 
 def shown(default: Any) -> str:  # noqa: ANN401 - any YAML
