@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.conftest import Kubectl
+from tests.harness.kubectl import Kubectl
 from tests.harness.mongo import scores_of_tests_removed
 
 

@@ -6,7 +6,8 @@ manager does it; that one would decide so, this cannot prove.
 
 import json
 
-from tests.engine.conftest import Program, eventually
+from tests.harness.program import Program
+from tests.harness.waiting import eventually
 
 # Under which kube-controller-manager writes what an autoscaler decides, and how.
 _SCALED = ("patch", "deployment", "pacman", "--subresource=scale", "--field-manager=kube-controller-manager")

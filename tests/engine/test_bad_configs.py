@@ -16,8 +16,9 @@ from queue import SimpleQueue
 import pytest
 import yaml
 
-from tests.engine.conftest import Program, storage_class
 from tests.harness.engine import Result
+from tests.harness.kubectl import storage_class
+from tests.harness.program import Program
 
 # What the engine says of a stack of which a part failed.
 _ADDED = "update failed"

@@ -13,9 +13,9 @@ from contextlib import ExitStack
 import pytest
 
 from cluster import DEFAULT_CLASS
-from tests.conformance.conftest import Kubectl
-from tests.engine.conftest import CHECKOUT, storage_class
 from tests.harness.engine import Engine
+from tests.harness.kubectl import Kubectl, storage_class
+from tests.harness.recorder import ROOT
 
 _PROGRAM = """
 import pulumi
@@ -84,7 +84,7 @@ def classes() -> Iterator[Classes]:
 def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
     """Also for a class that joined in a later `up` or left in one, and though kubectl owned the marks."""
     annotated = classes.annotations()
-    with Engine(CHECKOUT) as engine:
+    with Engine(ROOT) as engine:
         classes.declare(engine, "silver", "iron")
         engine.up().ok()
         assert engine.outputs() == {"class": classes.name("gold")}
@@ -106,7 +106,7 @@ def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
 
 def test_what_somebody_marked_meanwhile_is_left_alone(classes: Classes) -> None:
     """After `up` a person takes `silver` as the default again: that is not undone, only what the stack did is."""
-    with Engine(CHECKOUT) as engine:
+    with Engine(ROOT) as engine:
         classes.declare(engine, "silver", "tin")
         engine.up().ok()
         classes.mark("iron", "true")

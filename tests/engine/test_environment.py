@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import NODE, FirstUp, Game, Program, eventually, is_another
+from tests.engine.conftest import FirstUp
+from tests.harness.game import Game
+from tests.harness.kubectl import is_another
+from tests.harness.program import NODE, Program
+from tests.harness.waiting import eventually
 
 # What a list of the ten best shows for sure, as long as no test posts better ones.
 _BEST = 20_000

@@ -3,8 +3,8 @@
 import json
 import secrets
 
-from tests.conformance.conftest import Kubectl
 from tests.harness.engine import Engine
+from tests.harness.kubectl import Kubectl
 from tests.harness.recorder import ROOT
 
 NAMESPACE = f"two-databases-{secrets.token_hex(4)}"

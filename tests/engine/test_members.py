@@ -1,6 +1,7 @@
 """A replica set grows, and is not made smaller: neither by mistake nor half."""
 
-from tests.engine.conftest import Program, eventually
+from tests.harness.program import Program
+from tests.harness.waiting import eventually
 
 
 def test_three_members_elect_and_fewer_are_refused_before_anything_happens() -> None:

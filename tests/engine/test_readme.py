@@ -20,11 +20,13 @@ from types import TracebackType
 import pytest
 import trustme
 
-from tests.conformance.conftest import Kubectl
-from tests.engine.conftest import CHECKOUT, NODE, VOLUME_CLASS, Game, clone_checkout, delete_what_is_left, eventually
+from tests.harness import readme
 from tests.harness.engine import Engine
-from tests.harness.recorder import stack_config
-from tests.unit import test_readme as readme
+from tests.harness.game import Game
+from tests.harness.kubectl import Kubectl
+from tests.harness.program import NODE, VOLUME_CLASS, clone_checkout, delete_what_is_left
+from tests.harness.recorder import ROOT, stack_config
+from tests.harness.waiting import eventually
 
 README = readme.README.read_text()
 
@@ -56,7 +58,7 @@ class Reader(Engine):
 
     def __init__(self) -> None:
         # For the question that a person answers with "yes".
-        super().__init__(CHECKOUT, stack="team", env={"PULUMI_SKIP_CONFIRMATIONS": "true"})
+        super().__init__(ROOT, stack="team", env={"PULUMI_SKIP_CONFIRMATIONS": "true"})
         self.namespace = f"readme-{secrets.token_hex(4)}"
         self.host = f"{self.namespace}.example"
         self.kubectl = Kubectl("sandbox", self.namespace)
@@ -157,11 +159,11 @@ def test_a_stack_from_an_example(reader: Reader) -> None:
 def test_the_round_by_hand(tmp_path: Path) -> None:
     """In the checkout itself, whose node runs, and its stack: none of it changes anything."""
     ((render, preview, one, comment),) = blocks("A team's round")
-    assert _type(render, CHECKOUT, os.environ) == (CHECKOUT / "tests/golden/eks.yaml").read_text()
-    _type(preview, CHECKOUT, os.environ)
+    assert _type(render, ROOT, os.environ) == (ROOT / "tests/golden/eks.yaml").read_text()
+    _type(preview, ROOT, os.environ)
     here = {"/tmp/preview.json": str(tmp_path / "preview.json"), "--base main": "--base HEAD"}  # noqa: S108 - README's
-    assert "| ok |" in _type(_with(here, one), CHECKOUT, os.environ)
-    assert "| `sandbox` |" in _type(_with(here, comment), CHECKOUT, os.environ)
+    assert "| ok |" in _type(_with(here, one), ROOT, os.environ)
+    assert "| `sandbox` |" in _type(_with(here, comment), ROOT, os.environ)
 
 
 @runs("Any other cluster", 0)

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.conformance.conftest import Kubectl
-from tests.engine.conftest import clone_checkout, delete_what_is_left
 from tests.harness.engine import Engine
+from tests.harness.kubectl import Kubectl
+from tests.harness.program import clone_checkout, delete_what_is_left
 from tests.harness.recorder import ROOT, stack_config
 
 STACK = "sandbox"

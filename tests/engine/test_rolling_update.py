@@ -2,7 +2,10 @@
 
 import secrets
 
-from tests.engine.conftest import Load, Program, eventually, is_another
+from tests.harness.game import Load
+from tests.harness.kubectl import is_another
+from tests.harness.program import Program
+from tests.harness.waiting import eventually
 
 
 def test_no_request_fails_and_no_score_is_lost_while_pods_come_and_go(program: Program) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conformance.conftest import Kubectl
+from tests.harness.kubectl import Kubectl
 from tests.harness.previews import StackPreview, cluster_for_every_stack
 from tests.harness.recorder import record_program, stack_config, stacks
 from tests.harness.render import render

@@ -13,8 +13,9 @@ import ssl
 import pytest
 import trustme
 
-from tests.engine.conftest import NODE, Program, eventually
 from tests.harness.previews import cluster_for_every_stack
+from tests.harness.program import NODE, Program
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from typing import Any, Self
 _EVENTS = {"PULUMI_DEBUG_COMMANDS": "true"}
 # What the person has set for stacks of their own.
 _NOT_THEIRS = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_STACK", "PULUMI_CONFIG", "PULUMI_K8S_")
+# The engine's mark of a secret in a state.
+_SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 _SECONDS = 300.0
 _SECONDS_TO_END = 30.0
 
@@ -271,11 +273,6 @@ class Engine:
         """`pulumi destroy`, without the preview."""
         return self.start("destroy", "--yes", "--skip-preview", *options).finish()
 
-    def adopt(self, kind: str, name: str, ident: str, *options: str) -> Result:
-        """`pulumi import` of one object, without the generated code."""
-        import_options = ("--yes", "--skip-preview", "--protect=false", "--generate-code=false")
-        return self.start("import", kind, name, ident, *import_options, *options).finish()
-
     def start(self, command: str, *options: str) -> Running:
         """Starts a command without waiting for it."""
         log, output = (self._root / f"{len(self._commands)}-{command}.{suffix}" for suffix in ("events", "txt"))
@@ -349,6 +346,11 @@ class Engine:
         project = {"name": "harness", "runtime": {"name": "python", "options": options}}
         (self.folder / "Pulumi.yaml").write_text(json.dumps(project))
         self.write(self._program)
+
+
+def is_secret(value: object) -> bool:
+    """Whether a value of a state is secret, and so encrypted."""
+    return isinstance(value, dict) and value.get(_SIGNATURE) == _SECRET
 
 
 def alive(processes: Iterable[int]) -> set[int]:

@@ -12,22 +12,15 @@ import pytest
 import yaml
 
 from targets import TARGETS
+from tests.harness.readme import README, blocks, section
 from tests.harness.recorder import ROOT, SecretValue, record_program, stack_config
 
-README = ROOT / "README.md"
 READMES = [README, ROOT / "sandbox/README.md"]
 both = pytest.mark.parametrize("readme", READMES, ids=lambda file: file.parent.name)
 
 # Every host that a README may name. A package comes from wherever the person's own tools are set to find it, and a
 # reserved name (RFC 2606) is nobody's.
 HOSTS = {"github.com", "pacman.example", "127.0.0.1", "192.168.49.2", "vault.azure.net"}
-
-
-def section(file: Path, title: str) -> str:
-    parts = re.split(r"^## (.*)\n", file.read_text(), flags=re.MULTILINE)
-    bodies = dict(zip(parts[1::2], parts[2::2], strict=True))
-    assert title in bodies, f"{file.name} has no section {title}: {', '.join(bodies)}"
-    return bodies[title]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -37,11 +30,6 @@ def rows(text: str) -> list[list[str]]:
     _, rule, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()]
     assert set("".join(rule)) == {"-"}
     return lines
-
-
-def blocks(text: str, language: str = r"\w*") -> list[str]:
-    """The blocks of code, of one language or of any."""
-    return re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def code(file: Path) -> str:

@@ -1,1 +1,0 @@
-"""What a Kubernetes provider must do, whichever it is: cases that hold for the official one and for the stand-in."""

@@ -1,0 +1,115 @@
+"""The checkout's program in a stack, a namespace and under a host name of its own, and what a person sees of it.
+
+It stands beside whatever else runs on the cluster: it leaves the cluster's default StorageClass alone unless a test
+says otherwise, and what it made is gone at the end, also when tests fail.
+"""
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.harness.engine import Engine
+from tests.harness.game import Game
+from tests.harness.kubectl import Kubectl
+from tests.harness.mongo import mongosh, secret
+from tests.harness.recorder import ROOT
+
+# The address that the node's controller publishes, as minikube's docker driver has it.
+NODE = "192.168.49.2"
+VOLUME_CLASS = "csi-hostpath-sc"
+
+
+class Program(Engine):
+    """The checkout's project with a stack of its own; configured as `Pulumi.sandbox.yaml`, beside what runs there."""
+
+    def __init__(self, config: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None) -> None:
+        super().__init__(ROOT, env=env)
+        self.namespace = f"engine-test-{secrets.token_hex(4)}"
+        self.host = f"{self.namespace}.example"
+        committed = yaml.safe_load((ROOT / "Pulumi.sandbox.yaml").read_text())["config"]
+        self.config = {key.removeprefix("pacman:"): value for key, value in committed.items()} | {
+            "namespace": self.namespace,
+            "ingressHost": self.host,
+            "defaultStorageClass": "none",
+            "mongoStorageClass": VOLUME_CLASS,
+            **(config or {}),
+        }
+        self.kubectl = Kubectl(self.config["context"], self.namespace)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.use()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.use()  # what a test set may be what the program refuses
+            super().__exit__(kind, error, traceback)
+        finally:
+            delete_what_is_left(self.kubectl)
+
+    def use(self, **changes: object) -> None:
+        """The stack's whole config: as it was made, with changes, as a person writes it into the stack's file."""
+        file = self.folder / "Pulumi.test.yaml"
+        known = yaml.safe_load(file.read_text()) or {}
+        keys = {key if ":" in key else f"pacman:{key}": value for key, value in (self.config | changes).items()}
+        file.write_text(yaml.safe_dump(known | {"config": keys}))
+
+    @contextmanager
+    def using(self, **changes: object) -> Iterator[None]:
+        """The config with changes, for as long as that."""
+        self.use(**changes)
+        try:
+            yield
+        finally:
+            self.use()
+
+    @property
+    def game(self) -> Game:
+        """The game behind this stack's Ingress."""
+        return Game(NODE, self.host)
+
+    def pods(self, app: str, *, leaving: bool = False) -> list[dict[str, Any]]:
+        """The pods of `mongo` or `pacman`; those on their way out only where that is asked for."""
+        text = self.kubectl("get", "pods", "-l", f"app.kubernetes.io/name={app}", "--output", "json")
+        return [pod for pod in json.loads(text)["items"] if leaving or "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self, app: str) -> int:
+        """How many of them are ready."""
+        conditions = [pod["status"].get("conditions") or [] for pod in self.pods(app)]
+        return sum({"type": "Ready", "status": "True"}.items() <= each.items() for some in conditions for each in some)
+
+    def secret(self, name: str) -> dict[str, str]:
+        """The values of a Secret."""
+        return secret(self.kubectl, name)
+
+    def mongosh(self, script: str, *, as_root: bool = False) -> Any:  # noqa: ANN401
+        """Runs a script in the database's pod with `db`, the game's database; gives back what it prints, as JSON."""
+        return mongosh(self.kubectl, script, as_root=as_root)
+
+    def scores(self) -> set[str]:
+        """The names of all scores in the database."""
+        return set(self.mongosh("print(JSON.stringify(db.highscore.distinct('name')))"))
+
+
+def clone_checkout(folder: Path) -> None:
+    """Clones what is committed, and lends the clone the Python packages of the checkout."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    (folder / ".venv").symlink_to(sys.prefix)
+
+
+def delete_what_is_left(kubectl: Kubectl) -> None:
+    """Deletes what a stack has in the cluster, where its own destroy did not."""
+    reader = f"{kubectl.namespace}:pacman-node-reader"
+    for kind, name in (("namespace", kubectl.namespace), ("clusterrole", reader), ("clusterrolebinding", reader)):
+        kubectl("delete", kind, name, "--ignore-not-found", "--timeout=60s")
