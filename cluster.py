@@ -32,6 +32,10 @@ class UnknownContextError(LookupError):
     """There is a kubeconfig, and it has no such context."""
 
 
+class NoAnswerError(ConnectionError):
+    """Nobody listens at the address that the kubeconfig has for a context."""
+
+
 @dataclass(frozen=True, slots=True)
 class IngressClass:
     """Whose an IngressClass is."""
@@ -80,6 +84,7 @@ def read(context: str, namespace: str) -> Cluster | None:
 
     Raises:
         UnknownContextError: There is a kubeconfig, and it has no such context.
+        NoAnswerError: Nobody listens at the cluster's address. A cluster that is only slow is not known, and no error.
     """
     try:
         with _connected(context) as api:
@@ -87,6 +92,8 @@ def read(context: str, namespace: str) -> Cluster | None:
             nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
             sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
             secrets = _secrets(api, namespace)
+    except NoAnswerError:
+        raise
     except Exception as problem:  # whatever it is, the provider meets it next and says it better
         logging.getLogger(__name__).debug("cannot read classes: %s", problem)
         if (contexts := _contexts()) and context not in contexts:
@@ -173,15 +180,25 @@ def _contexts() -> frozenset[str]:
 
 @contextmanager
 def _connected(context: str) -> Iterator[Any]:
-    """A client for one context of the person's kubeconfig; `kubernetes` is slow to import, so only here."""
+    """A client for one context of the person's kubeconfig; `kubernetes` is slow to import, so only here.
+
+    Raises:
+        NoAnswerError: Nobody listens at the cluster's address.
+    """
     from kubernetes import client, config
     from kubernetes.config import kube_config
+    from urllib3.exceptions import NewConnectionError
 
     once: Any = client.Configuration()
     once.retries = False  # or a cluster that is away is waited for four times
     connect: Any = config.new_client_from_config
     try:
-        yield connect(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
+        api = connect(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
+        try:
+            yield api
+        except NewConnectionError as problem:
+            reason = getattr(problem.__cause__, "strerror", None) or problem
+            raise NoAnswerError(f"{api.configuration.host} does not answer ({reason})") from None
     finally:
         # The client keeps certificates and keys in files, and deletes them when the interpreter ends; but the process
         # of a dynamic provider does not end, it is killed.

@@ -16,7 +16,8 @@ def look(config: Settings) -> Cluster | None:
     """What the stack's cluster has; None, with a warning, where it cannot be read.
 
     Raises:
-        pulumi.RunError: The kubeconfig does not know the context, or there is no such chart on this machine.
+        pulumi.RunError: The kubeconfig does not know the context, nobody listens at the cluster's address, or there is
+            no such chart on this machine.
     """
     chart = config.ingress_chart
     if config.ingress_controller == "install" and not chart.startswith("oci://") and not Path(chart).exists():
@@ -27,6 +28,11 @@ def look(config: Settings) -> Cluster | None:
         raise pulumi.RunError(
             f'{PROJECT}:context is "{config.context}": no such context in your kubeconfig;'
             " `kubectl config get-contexts` lists those that exist"
+        ) from None
+    except cluster.NoAnswerError as problem:
+        # Left to the provider, `up` would first make what is not in the cluster, and a preview would show all as new.
+        raise pulumi.RunError(
+            f'{PROJECT}:context is "{config.context}": its cluster at {problem}; start it, or name another context'
         ) from None
     if known is None:
         pulumi.log.warn(

@@ -7,6 +7,7 @@ them. It is a dynamic resource because such a one is run by a plain `pulumi dest
 --run-program.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs, ObjectMetaPatchArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, StorageClassPatch
 
 import cluster
+
+# The switch of the Kubernetes provider by which a person says that a cluster is gone for good.
+FORGET = "PULUMI_K8S_DELETE_UNREACHABLE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,16 @@ class _MarksProvider(ResourceProvider):
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         marks: Mapping[str, str] = props["marks"]
-        cluster.restore_default_marks(props["context"], {name: mark or None for name, mark in marks.items()})
+        try:
+            cluster.restore_default_marks(props["context"], {name: mark or None for name, mark in marks.items()})
+        except Exception as problem:  # whatever it is, it must be told in one line
+            if os.environ.get(FORGET) == "true":
+                return
+            reason = str(problem).partition("\n")[0]
+            raise RuntimeError(
+                f"cannot restore the default StorageClass of context {props['context']}: {reason};"
+                f" if that cluster is gone for good, {FORGET}=true forgets it"
+            ) from None
 
 
 class _DefaultMarks(Resource, module="pacman", name="DefaultMarks"):

@@ -256,9 +256,15 @@ def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -
 
 
 @pytest.mark.usefixtures("api")
-def test_knows_nothing_where_nothing_answers(why: Callable[[], str]) -> None:
-    assert cluster.read("elsewhere", "games") is None
-    assert "Connection refused" in why()
+def test_a_cluster_at_whose_address_nobody_listens_is_an_error_with_address_and_reason() -> None:
+    for call in (
+        lambda: cluster.read("elsewhere", "games"),
+        lambda: cluster.namespace_metadata("elsewhere", "games"),
+        lambda: cluster.default_marks("elsewhere"),
+    ):
+        with pytest.raises(cluster.NoAnswerError) as told:
+            call()
+        assert str(told.value) == "http://127.0.0.1:1 does not answer (Connection refused)"
 
 
 def test_knows_nothing_without_a_kubeconfig(

@@ -12,7 +12,7 @@ import pytest
 import cluster
 from cluster import DEFAULT_CLASS
 from components import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
-from components.default_storage_class import _MarksProvider
+from components.default_storage_class import FORGET, _MarksProvider
 from tests.harness.recorder import Recorded, record
 
 
@@ -129,6 +129,24 @@ class TestMemory:
         with pytest.raises(RuntimeError) as told:
             self.create()
         assert str(told.value) == "cannot list the StorageClasses of context arcade: Connection refused"
+
+    @pytest.mark.usefixtures("storage")
+    def test_it_fails_where_it_cannot_restore_unless_the_person_says_that_the_cluster_is_gone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(context: str, marks: Mapping[str, str | None]) -> None:
+            raise ConnectionError("Connection refused\nand more that nobody reads")
+
+        monkeypatch.setattr(cluster, "restore_default_marks", refuse)
+        monkeypatch.delenv(FORGET, raising=False)
+        with pytest.raises(RuntimeError) as told:
+            _MarksProvider().delete("marks", self.create())
+        assert str(told.value) == (
+            "cannot restore the default StorageClass of context arcade: Connection refused;"
+            " if that cluster is gone for good, PULUMI_K8S_DELETE_UNREACHABLE=true forgets it"
+        )
+        monkeypatch.setenv(FORGET, "true")
+        _MarksProvider().delete("marks", self.create())
 
     def create(self) -> dict[str, Any]:
         return _MarksProvider().create(self.PROPS).outs or {}

@@ -49,6 +49,19 @@ def test_a_cluster_that_cannot_be_read_is_left_to_the_provider() -> None:
     assert preflight.check(config(demoteStorageClasses='["gp2","standard"]'), None) == ("gp2", "standard")
 
 
+def test_a_cluster_that_does_not_answer_stops_a_preview_and_an_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(context: str, namespace: str) -> Cluster:
+        raise cluster.NoAnswerError("https://192.0.2.1:8443 does not answer (No route to host)")
+
+    monkeypatch.setattr(cluster, "read", read)
+    with pytest.raises(pulumi.RunError) as told:
+        preflight.look(config())
+    assert str(told.value) == (
+        'pacman:context is "minikube": its cluster at https://192.0.2.1:8443 does not answer (No route to host);'
+        " start it, or name another context"
+    )
+
+
 def test_a_missing_default_class_is_named_once_with_the_way_to_list_them_and_the_mend() -> None:
     known = Cluster({"standard": "true"}, NGINX)
     assert problems(known) == [

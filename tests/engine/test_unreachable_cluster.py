@@ -1,0 +1,54 @@
+"""A cluster that does not answer, for a while or for good."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.harness.program import Program
+
+# The discard port: nobody listens there.
+NOBODY = "https://127.0.0.1:9"
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> str:
+    """A kubeconfig like that of the environment, whose clusters do not answer."""
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    for cluster in config["clusters"]:
+        cluster["cluster"]["server"] = NOBODY
+    path = tmp_path / "kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_cluster_that_does_not_answer_is_one_line_and_nothing_is_made(away: str, command: str) -> None:
+    with Program(env={"KUBECONFIG": away}) as program:
+        refused = program.preview() if command == "preview" else program.up()
+        assert refused.exit_code != 0
+        assert refused.causes() == [
+            f'pacman:context is "sandbox": its cluster at {NOBODY} does not answer (Connection refused);'
+            " start it, or name another context"
+        ]
+        assert refused.warnings() == ""
+        assert list(program.resources()) == []
+
+
+def test_a_stack_whose_cluster_is_gone_is_destroyed_only_when_the_person_says_so(away: str) -> None:
+    """Without the variable a cluster that is away for a moment would be forgotten, with all that is on it."""
+    with Program() as program:
+        program.up().ok()
+        kubeconfig = program.env["KUBECONFIG"]
+        program.env["KUBECONFIG"] = away
+        refused = program.destroy()
+        assert refused.exit_code != 0
+        assert "PULUMI_K8S_DELETE_UNREACHABLE" in refused.errors()
+        assert f"{program.namespace}/mongo" in {each["id"] for each in program.resources().values()}
+
+        program.env["PULUMI_K8S_DELETE_UNREACHABLE"] = "true"
+        program.destroy().ok()
+        assert program.resources() == {}
+        program.env["KUBECONFIG"] = kubeconfig
