@@ -33,40 +33,64 @@ class _NamespaceProvider(ResourceProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         was, is_now = _olds.get("namespace"), news["namespace"]
-        said = f'pacman:namespace is "{is_now}"'
         reason = ""
         if was and was != is_now:
             reason = (
-                f"{said}: must stay {was}, since to move is to delete that with its scores;"
+                f'pacman:namespace is "{is_now}": must stay {was}, since to move is to delete that with its scores;'
                 " make another stack, or `pulumi destroy` this one first"
             )
-        elif not was and (owner := _somebody_else(news)):
-            reason = (
-                f"{said}: belongs to {owner} in context {news['context']}; name one that does not exist, or delete"
-                " that one, with everything in it"
-            )
+        elif not was and (owner := _owner_if_readable(news)):
+            reason = _taken(news, owner)
         return CheckResult(news, [CheckFailure("", reason)] if reason else [])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
+        # From here on the state calls the namespace this stack's own. So it must be certain that nobody has it; Check
+        # may go on without, since a preview asks it too. Some versions of the provider take over what exists.
+        try:
+            owner = _owner(props)
+        except Exception as problem:  # whatever it is, it must be told in one line
+            reason = str(problem).partition("\n")[0]
+            raise RuntimeError(f"cannot read the namespaces of context {props['context']}: {reason}") from None
+        if owner:
+            raise RuntimeError(_taken(props, owner))
         return CreateResult("namespace", props)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=False)
 
 
-def _somebody_else(wanted: dict[str, Any]) -> str:
-    """Who has a namespace already, "" where it is free, or may be the stack's own."""
+def _taken(wanted: dict[str, Any], owner: str) -> str:
+    return (
+        f'pacman:namespace is "{wanted["namespace"]}": belongs to {owner} in context {wanted["context"]};'
+        " name one that does not exist, or delete that one, with everything in it"
+    )
+
+
+def _owner_if_readable(wanted: dict[str, Any]) -> str:
     try:
-        found = cluster.namespace_metadata(wanted["context"], wanted["namespace"])
-    except Exception:  # whatever it is, the provider meets it next and says it better
+        return _owner(wanted)
+    except Exception:  # whatever it is, `up` meets it next and says it
         return ""
+
+
+def _owner(wanted: dict[str, Any]) -> str:
+    """Who has a namespace that this stack has not made, as far as its state knows; "" where it is free.
+
+    Raises:
+        Exception: The cluster cannot be reached.
+    """
+    found = cluster.namespace_metadata(wanted["context"], wanted["namespace"])
     if found is None:
         return ""
     if not cluster.is_ours(found):
         return "somebody else"
-    # The state of this stack may have been lost, and not its namespace.
     stack = (found.get("annotations") or {}).get(STACK)
-    return "" if stack in (None, wanted["stack"]) else f"the stack {stack}"
+    if stack == wanted["stack"]:
+        # Of a colleague whose state lies elsewhere; or this one's, and its state was lost. To go on would give the
+        # database new passwords, which it would not know.
+        return f"a stack {stack} that has another state"
+    # One without the annotation was made by this program before it wrote any.
+    return f"the stack {stack}" if stack else ""
 
 
 class _Namespace(Resource, module="pacman", name="Namespace"):

@@ -14,11 +14,12 @@ from components import FixedNamespace
 from components.fixed_namespace import _NamespaceProvider
 from tests.harness.recorder import record, record_program, stack_config
 
+WANTED = {"namespace": "pacman", "context": "here", "stack": "pacman/dev"}
+
 
 def reasons(was: str | None, is_now: str) -> list[str]:
     olds = {"namespace": was} if was else {}
-    news = {"namespace": is_now, "context": "here", "stack": "pacman/dev"}
-    return [failure.reason for failure in _NamespaceProvider().check(olds, news).failures]
+    return [failure.reason for failure in _NamespaceProvider().check(olds, WANTED | {"namespace": is_now}).failures]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,7 @@ OURS = {"labels": {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/man
         ({}, "somebody else"),
         ({"labels": {"app.kubernetes.io/managed-by": "pulumi"}}, "somebody else"),
         ({**OURS, "annotations": {"pacman/stack": "pacman/prod"}}, "the stack pacman/prod"),
+        ({**OURS, "annotations": {"pacman/stack": "pacman/dev"}}, "a stack pacman/dev that has another state"),
     ],
 )
 def test_one_that_somebody_has_is_not_begun_in(
@@ -48,23 +50,30 @@ def test_one_that_somebody_has_is_not_begun_in(
         f'pacman:namespace is "pacman": belongs to {owner} in context here; name one that does not exist, or delete'
         " that one, with everything in it"
     ]
+    with pytest.raises(RuntimeError, match=f"belongs to {owner} in context here"):
+        _NamespaceProvider().create(WANTED)
     assert reasons("pacman", "pacman") == []
 
 
-@pytest.mark.parametrize("metadata", [OURS, {**OURS, "annotations": {"pacman/stack": "pacman/dev"}}])
-def test_one_that_may_be_the_stack_s_own_is_left_to_the_engine(
-    there: dict[str, Mapping[str, Any]], metadata: Mapping[str, Any]
-) -> None:
-    there["pacman"] = metadata
+def test_one_from_before_namespaces_named_their_stack_is_the_stack_s_own(there: dict[str, Mapping[str, Any]]) -> None:
+    there["pacman"] = OURS
     assert reasons(None, "pacman") == []
+    assert _NamespaceProvider().create(WANTED).outs == WANTED
 
 
-def test_a_cluster_that_is_away_is_left_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_goes_on_where_the_namespaces_cannot_be_read_and_an_up_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The state would call the namespace its own from then on, whoever has it."""
+
     def away(context: str, name: str) -> Mapping[str, Any]:
-        raise OSError(f"{context} is away, and {name} with it")
+        raise OSError(f"{context} is away, and {name} with it\nand more that nobody reads")
 
     monkeypatch.setattr(cluster, "namespace_metadata", away)
     assert reasons(None, "pacman") == []
+    with pytest.raises(RuntimeError) as told:
+        _NamespaceProvider().create(WANTED)
+    assert str(told.value) == "cannot read the namespaces of context here: here is away, and pacman with it"
 
 
 def test_the_program_marks_its_namespace_with_what_is_looked_for(there: dict[str, Mapping[str, Any]]) -> None:
