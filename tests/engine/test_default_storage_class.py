@@ -33,7 +33,10 @@ pulumi.export("class", made.storage_class)
 
 
 class Classes:
-    """Four classes of the test's own: `gold` to promote, three to demote, with another mark each."""
+    """Four classes of the test's own: `gold` to promote, three to demote.
+
+    A plain `kubectl create` made them, but for `tin`, which a tool applies on the server's side.
+    """
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -57,6 +60,11 @@ class Classes:
         items = json.loads(self._kubectl("get", "storageclass", *names, "--output", "json"))["items"]
         return [each["metadata"].get("annotations") or {} for each in items]
 
+    def managers(self, short: str) -> set[str]:
+        """Who has set the default mark of a class."""
+        fields = self._kubectl.live("storageclass", self.name(short))["metadata"]["managedFields"]
+        return {each["manager"] for each in fields if f"f:{DEFAULT_CLASS}" in json.dumps(each["fieldsV1"])}
+
     def mark(self, short: str, value: str) -> None:
         """What a person does with kubectl."""
         self._kubectl("annotate", "--overwrite", "storageclass", self.name(short), f"{DEFAULT_CLASS}={value}")
@@ -77,15 +85,18 @@ def classes() -> Iterator[Classes]:
     made = Classes(kubectl)
     with ExitStack() as cleanup:
         for short, mark in made.before.items():
-            cleanup.enter_context(storage_class(kubectl, made.name(short), mark))
+            manager = "addon-manager" if short == "tin" else ""
+            cleanup.enter_context(storage_class(kubectl, made.name(short), mark, manager))
         yield made
 
 
 def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
-    """Also for a class that joined in a later `up` or left in one, and though kubectl owned the marks."""
+    """Also for a class that joined in a later `up` or left in one, and though others owned the marks."""
     annotated = classes.annotations()
     with Engine(ROOT) as engine:
         classes.declare(engine, "silver", "iron")
+        engine.preview().ok()
+        assert classes.marks() == classes.before, "a preview marks nothing"
         engine.up().ok()
         assert engine.outputs() == {"class": classes.name("gold")}
         assert classes.marks() == {"gold": "true", "silver": "false", "iron": "false", "tin": "true"}
@@ -93,6 +104,10 @@ def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
         classes.declare(engine, "silver", "iron", "tin")
         engine.up().ok()
         assert classes.marks() == {"gold": "true", "silver": "false", "iron": "false", "tin": "false"}
+        for short, manager in (("silver", "kubectl"), ("tin", "addon-manager")):
+            owners = classes.managers(short)
+            assert len(owners) == 1, f"{owners}: the mark was taken over from {manager}"
+            assert not next(iter(owners)).startswith(manager)
         engine.up("--refresh", "--expect-no-changes").ok()
 
         classes.declare(engine, "iron", "tin")

@@ -1,5 +1,6 @@
 """The whole environment, from its first `up`: what a player has, what the cluster is asked to keep, what heals."""
 
+import base64
 import json
 import re
 import secrets
@@ -106,6 +107,11 @@ def plain_secrets(program: Program) -> set[str]:
     return found
 
 
+def encoded(value: str) -> str:
+    """A value as a Secret has it."""
+    return base64.b64encode(value.encode()).decode()
+
+
 def hold(text: str, values: set[str]) -> list[str]:
     """Which of some values a text has, by their first characters; a failure must not print them in full."""
     return [value[:3] + "…" for value in values if value in text]
@@ -120,6 +126,16 @@ def test_no_secret_lies_in_the_state_in_plain(program: Program, first_up: FirstU
     assert len(files) > 2, "the state, its backup and its history"
     for file in files:
         assert hold(file.read_text(), values) == [], file
+
+
+def test_no_secret_is_shown_by_a_preview_or_a_refresh_or_lies_in_the_state_after_it(program: Program) -> None:
+    values = plain_secrets(program)
+    with program.using(pacmanReplicas=2, pacmanLocation=False):
+        shown = program.preview("--refresh", "--diff").ok()
+        assert shown.changes["update"] > 0
+    refreshed = program.refresh("--diff").ok()
+    assert hold(shown.printed + refreshed.printed, values | {encoded(each) for each in values}) == []
+    assert hold(json.dumps(program.state()), values | {encoded(each) for each in values}) == []
 
 
 def test_no_secret_lies_in_the_cluster_but_in_secrets(program: Program) -> None:

@@ -9,7 +9,9 @@ def test_three_members_elect_and_fewer_are_refused_before_anything_happens() -> 
         program.up().ok()
         assert program.game.save("of-one", 1)
         program.use(mongoMembers=3)
-        program.up().ok()
+        grown = program.up().ok()
+        ops = grown.ops("mongo-init")
+        assert ops.index("delete-replaced") < ops.index("create-replacement"), "a Job cannot change"
         assert program.ready_pods("mongo") == 3
         states = program.mongosh("print(JSON.stringify(rs.status().members.map(m => m.stateStr)))", as_root=True)
         assert sorted(states) == ["PRIMARY", "SECONDARY", "SECONDARY"]

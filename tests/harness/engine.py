@@ -87,22 +87,19 @@ class Result:
         """Everything that happened to a resource, in order."""
         return [step.op for step in self.steps if step.name == name]
 
-    def diff(self, name: str) -> dict[str, str]:
-        """What changed in a resource, by property path."""
-        return {path: kind for step in self.steps if step.name == name for path, kind in step.diff.items()}
-
     def errors(self, name: str = "") -> str:
         """All errors as one text, or those of one resource; what the CLI printed where there are none."""
         errors = [each for each in self.diagnostics if each.severity == "error"]
         return "\n".join(each.text for each in errors if not name or each.name == name) or self.printed
 
+    def causes(self) -> list[str]:
+        """The lines of all errors, but for the one by which the engine says that a part of the stack failed."""
+        lines = [line.strip() for line in self.errors().splitlines()]
+        return [line for line in lines if line not in ("", "update failed", "preview failed")]
+
     def warnings(self) -> str:
         """All warnings as one text."""
         return "\n".join(each.text for each in self.diagnostics if each.severity == "warning")
-
-    def progress(self, name: str) -> list[str]:
-        """The lines of progress of one resource."""
-        return [each.text for each in self.diagnostics if each.ephemeral and each.name == name]
 
     def ok(self) -> Self:
         """Itself, if the command went well.
@@ -133,6 +130,11 @@ class Running:
             assert self._process.poll() is None, f"ended before the message came\n{self._output.read_text()}"
             assert time.monotonic() < end, f"no such message in {seconds} s\n{self._output.read_text()}"
             time.sleep(0.05)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return self._process.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal as a terminal does: to the command and to all that it has not put into a group of its own."""

@@ -1,6 +1,7 @@
 """kubectl in one namespace: what the cluster has, and what somebody else does to it while Pulumi manages it."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,12 @@ class Kubectl:
         found = self.get(kind, name)
         assert found is not None, f"there is no {kind} {name}"
         return found
+
+    def edit(self, kind: str, name: str, old: str, new: str) -> None:
+        """`kubectl edit` by a person who replaces a text: `old` is a pattern of sed."""
+        command = ["kubectl", "--context", self.context, "--namespace", self.namespace, "edit", kind, name]
+        editor = {"KUBE_EDITOR": f"sed -i 's/{old}/{new}/'"}
+        subprocess.run(command, env=os.environ | editor, capture_output=True, check=True, timeout=120)
 
     def apply(self, obj: Mapping[str, Any], manager: str) -> None:
         """Applies an object, whole or in part, on the server's side as another field manager."""

@@ -74,6 +74,18 @@ class Program(Engine):
         finally:
             self.use()
 
+    @contextmanager
+    def changed(self, file: str, old: str, new: str) -> Iterator[None]:
+        """The program with a piece of one file replaced, which must be there, for as long as that."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old}"
+        path.write_text(text.replace(old, new))
+        try:
+            yield
+        finally:
+            path.write_text(text)
+
     @property
     def game(self) -> Game:
         """The game behind this stack's Ingress."""

@@ -1,0 +1,85 @@
+"""What does not become ready: `up` fails with the reason, the state has what was made, and the next `up` goes on."""
+
+import signal
+
+import pytest
+
+from tests.harness.engine import alive
+from tests.harness.program import Program
+from tests.harness.waiting import eventually
+
+ABSENT = "sandbox/pacman:9.9.9"
+
+
+def deployment(program: Program) -> dict[str, object]:
+    """The Deployment as the state has it."""
+    resources = program.state()["deployment"]["resources"]
+    (found,) = [each for each in resources if each["type"] == "kubernetes:apps/v1:Deployment"]
+    return dict(found)
+
+
+def test_an_image_that_does_not_exist_is_named_the_game_plays_on_and_the_right_one_heals(program: Program) -> None:
+    """The provider gives a Deployment 10 minutes; an annotation makes that 20 s here."""
+    program.use()
+    program.up().ok()
+    force = '"pulumi.com/patchForce": "true"'
+    with program.changed("components/pacman_deployment.py", force, f'{force}, "pulumi.com/timeoutSeconds": "20"'):
+        program.use(pacmanImage=ABSENT)
+        failed = program.up()
+    assert failed.exit_code != 0
+    assert ABSENT in failed.errors("pacman")
+    assert deployment(program)["initErrors"]
+    assert program.game.save("while-stuck", 1), "the old pod stays until a new one is ready"
+
+    program.use()
+    program.up().ok()
+    assert not deployment(program).get("initErrors")
+    assert program.ready_pods("pacman") == 1
+    program.up("--expect-no-changes").ok()
+
+
+def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program) -> None:
+    """As it is after a mistake in the script, or in an image; without the three more tries that the Job has."""
+    program.use()
+    program.up().ok()
+    (good,) = program.kubectl("get", "job", "--output", "name").split()
+    with (
+        program.changed("components/mongo_stateful_set.py", "backoff_limit=3", "backoff_limit=0"),
+        program.changed("components/mongo_init.js", "const fs = ", 'throw new Error("no luck today");\nconst fs = '),
+    ):
+        failed = program.up()
+    assert failed.exit_code != 0
+    assert "BackoffLimitExceeded" in failed.errors("mongo-init")
+    (bad,) = program.kubectl("get", "job", "--output", "name").split()
+    assert bad != good
+    assert program.game.save("while-failed", 1)
+
+    healed = program.up().ok()
+    assert healed.op("mongo-init") == "replace"
+    assert program.kubectl("get", "job", "--output", "name").split() == [good]
+    assert "while-failed" in program.scores()
+    program.up("--expect-no-changes").ok()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_up_that_is_interrupted_while_it_waits_ends_and_the_next_one_goes_on(
+    program: Program, number: signal.Signals
+) -> None:
+    program.use()
+    program.up().ok()
+    program.use(pacmanImage=ABSENT)
+    up = program.start("up", "--yes", "--skip-preview")
+    up.wait_for(lambda said: said.ephemeral and "Deployment::pacman" in said.urn)
+    processes = up.processes()
+    assert len(processes) > 4, "the engine, the language host, the program, and providers"
+    up.signal(number)
+    # Left alone, it would wait for 10 minutes.
+    stopped = up.finish(60)
+    assert stopped.exit_code != 0
+    assert "Traceback" not in stopped.printed
+    eventually("no process is left", lambda: not alive(processes))
+    assert deployment(program)["initErrors"], "what was changed is in the state"
+    program.use()
+    assert "update" in program.up().ok().changes
+    assert not deployment(program).get("initErrors")
+    assert program.ready_pods("pacman") == 1
