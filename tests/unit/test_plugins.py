@@ -1,12 +1,13 @@
 """The stand-in plugins and their installation: random values, the list of a program's plugins, their end.
 
-The engine that installs is a script here. That the real one finds and starts what is installed, tests/engine shows.
+No engine runs here. That the real one finds and starts what is installed, tests/engine shows.
 """
 
 import json
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from sandbox.plugins import install, random
 from sandbox.plugins.language_python import required_plugins
+from tests.harness.recorder import ROOT
 
 
 def _wanted(**changes: object) -> dict[str, Any]:
@@ -60,40 +62,70 @@ def test_the_plugins_of_a_program_are_those_of_its_packages(tmp_path: Path) -> N
     assert found == [("one", "1.2.3", "https://plugins.invalid"), ("two", "4.5.6", "")]
 
 
+@dataclass(frozen=True)
+class Home:
+    """A PULUMI_HOME, the folder of an engine, and a provider that was built."""
+
+    folder: Path
+    engine: Path
+    built: Path
+
+    def install(self) -> None:
+        """Installs all plugins."""
+        python = Path(sys.executable)
+        install.install(home=self.folder, python=python, language_dir=self.engine, kubernetes=self.built)
+
+    def provider(self, name: str) -> Path:
+        """Where the engine looks for a provider."""
+        (found,) = self.folder.glob(f"plugins/resource-{name}-v*/pulumi-resource-{name}")
+        return found
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Path:
-    """A `pulumi` that unpacks what it is told to install, and counts how often."""
-    script = tmp_path / "bin of engine" / "pulumi"
-    script.parent.mkdir()
-    script.write_text(
-        '#!/bin/sh\nfolder="$PULUMI_HOME/plugins/resource-$4-v$5"\nmkdir -p "$folder"\n'
-        'tar -xzf "$7" -C "$folder"\necho "$4" >> "$0.log"\n'
-    )
-    script.chmod(0o755)
-    return script
+def home(tmp_path: Path) -> Home:
+    built = tmp_path / "built" / "pulumi-resource-kubernetes"
+    for folder in (built.parent, tmp_path / "bin of engine"):
+        folder.mkdir()
+    built.write_bytes(b"\x7fELF built")
+    made = Home(tmp_path / "the home", tmp_path / "bin of engine", built)
+    made.install()
+    return made
 
 
-def test_a_plugin_is_installed_once_and_an_official_one_is_never_replaced(tmp_path: Path, engine: Path) -> None:
-    home, python = tmp_path / "the home", Path(sys.executable)
+def test_a_launcher_is_executable_holds_no_path_and_is_renewed_when_it_differs(home: Home) -> None:
+    for launcher in (home.provider("random"), home.engine / "pulumi-language-python"):
+        assert launcher.stat().st_mode & 0o111
+        text = launcher.read_text()
+        assert str(home.folder.parent) not in text
+        assert str(ROOT) not in text
+        launcher.write_text(text + "# from an older checkout\n")
+        home.install()
+        assert launcher.read_text() == text
 
-    def installations() -> int:
-        """Installs again; how often `random` has been installed so far."""
-        install.install(pulumi=engine, home=home, python=python, language_dir=engine.parent)
-        return Path(f"{engine}.log").read_text().split().count("random")
 
-    assert installations() == 1
-    assert installations() == 1
-    [launcher] = home.glob("plugins/resource-random-v*/pulumi-resource-random")
-    assert launcher.stat().st_mode & 0o111
-    assert str(tmp_path) not in launcher.read_text(), "a launcher holds no path of a checkout"
+def test_what_is_installed_already_is_not_written_again(home: Home) -> None:
+    files = [home.provider("random"), home.provider("kubernetes"), *home.engine.iterdir()]
+    before = [(file.lstat().st_ino, file.lstat().st_mtime_ns) for file in files]
+    home.install()
+    assert [(file.lstat().st_ino, file.lstat().st_mtime_ns) for file in files] == before
 
-    launcher.write_text(launcher.read_text() + "# from an older checkout\n")
-    assert installations() == 2, "a launcher of ours is renewed"
-    launcher.write_bytes(b"\x7fELF official")
-    host = engine.parent / "pulumi-language-python"
-    host.write_bytes(b"\x7fELF official")
-    assert installations() == 2
-    assert launcher.read_bytes() == host.read_bytes() == b"\x7fELF official"
+
+def test_the_kubernetes_provider_is_a_link_to_the_one_that_was_built_last(home: Home) -> None:
+    assert home.provider("kubernetes").resolve() == home.built
+    newer = home.built.with_name("newer")
+    newer.write_bytes(b"\x7fELF newer")
+    replace(home, built=newer).install()
+    assert home.provider("kubernetes").resolve() == newer
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "random"])
+def test_an_official_plugin_that_somebody_installed_is_left_alone(home: Home, name: str) -> None:
+    place = home.provider(name)
+    place.unlink()
+    place.write_bytes(b"\x7fELF official")
+    home.install()
+    assert not place.is_symlink()
+    assert place.read_bytes() == b"\x7fELF official"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, None], ids=["SIGINT", "SIGTERM", "engine-killed"])
