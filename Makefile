@@ -1,6 +1,9 @@
 # The commands of the project; `make help` lists them. STACK= chooses the stack: with `sandbox`, all of it runs on the
-# embedded cluster; with any other, your own Pulumi and kubeconfig are used as they are.
+# embedded cluster; with any other, your own Pulumi and kubeconfig are used as they are. NODES= is the number of nodes of
+# the embedded cluster, 1 to 3; without it, the cluster keeps the number that it has.
 STACK ?= sandbox
+# Another build of Pulumi's Kubernetes provider for the embedded cluster's engine: /path/to/pulumi-resource-kubernetes.
+export SANDBOX_PROVIDER := $(PROVIDER)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -10,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 
 python := .venv/bin/python
 ifeq ($(STACK),sandbox)
-cluster = $(python) -m sandbox up
+cluster = $(python) -m sandbox up $(if $(NODES),--nodes "$(NODES)")
 enter = variables=$$($(python) -m sandbox env); eval "$$variables"; export PULUMI_STACK=sandbox
 running = $(python) -m sandbox status >/dev/null || { echo "error: the node does not run: make up" >&2; exit 1; }
 else
@@ -52,22 +55,22 @@ demo: .venv/ready ## Play the lesson on the running stack, each command shown as
 	$(python) -m tests.e2e.lesson
 
 .PHONY: preview
-preview: .venv/ready ## A real preview of every stack, held to the policy pack, on the sandbox; STACK=dev: of that one, on yours
+preview: .venv/dev-ready ## A real preview of every stack, held to the policy pack, on the sandbox; STACK=dev: of that one, on yours
 	$(cluster)
 	$(enter)
 	if [ "$(origin STACK)" = file ]; then exec $(python) -m tests.harness.previews; fi
 	pulumi preview --diff --policy-pack policy
 
 .PHONY: render
-render: .venv/ready ## Print the manifests that the program declares for STACK, without engine, cluster or secret
+render: .venv/dev-ready ## Print the manifests that the program declares for STACK, without engine, cluster or secret
 	$(python) -m tests.harness.render "$(STACK)"
 
 .PHONY: golden
-golden: .venv/ready ## Write the manifests of every stack into tests/golden, for a review of what a change does to each
+golden: .venv/dev-ready ## Write the manifests of every stack into tests/golden, for a review of what a change does to each
 	$(python) -m tests.harness.render --golden
 
 .PHONY: test
-test: check ## Everything: the checks, then the real engine, a real database and the lesson, in a real browser
+test: check ## Everything: the checks, then real engine, cluster, database and browser; PROVIDER= on another provider
 	$(MAKE) up
 	$(enter)
 	command -v chromium >/dev/null || {
@@ -77,25 +80,15 @@ test: check ## Everything: the checks, then the real engine, a real database and
 	}
 	export npm_config_cache=$${PACMAN_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/pacman-sandbox}/npm
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
-	$(python) -m pytest tests/workflows tests/sandbox tests/conformance tests/engine tests/e2e
+	$(python) -m pytest tests/workflows tests/engine tests/e2e tests/sandbox
 
 .PHONY: check
-check: .venv/ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute
+check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute
 	$(python) -m ruff check --quiet .
 	$(python) -m ruff format --quiet --check .
 	$(python) -m mypy
 	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
 	$(python) -m pytest --quiet tests/unit tests/golden tests/policy
-
-.PHONY: conformance
-conformance: .venv/ready ## Hold a Kubernetes provider to the table of cases: PROVIDER=/path/to/pulumi-resource-kubernetes
-	if [ -n "$(PROVIDER)" ] && [ ! -x "$(PROVIDER)" ]; then
-	  echo "error: PROVIDER is $(PROVIDER): must be a program, such as /path/to/pulumi-resource-kubernetes" >&2
-	  exit 1
-	fi
-	$(cluster)
-	$(enter)
-	CONFORMANCE_PROVIDER="$(PROVIDER)" $(python) -m pytest tests/conformance
 
 .PHONY: env
 env: .venv/ready ## For a shell in which pulumi and kubectl work on the sandbox: eval "$(make -s env)"
@@ -113,8 +106,9 @@ lock: ## Write requirements*.txt anew from requirements*.in; needs `uv`
 help: ## List the commands
 	sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
-# Whole or not at all: an interrupted installation is done again.
-.venv/ready: requirements-dev.txt
+# Each is made whole or not at all: an interrupted installation is done again. Running the sandbox and the program needs
+# requirements.txt; the tests and checks need requirements-dev.txt, which includes it.
+.venv/ready: requirements.txt
 	interpreter=$$(command -v python3.11 || command -v python3) || {
 	  echo "error: python3 is not on PATH: the program needs Python 3.11 or newer" >&2
 	  exit 1
@@ -123,10 +117,18 @@ help: ## List the commands
 	  echo "error: $$interpreter is too old: the program needs Python 3.11 or newer" >&2
 	  exit 1
 	}
-	echo "Installing the Python packages of requirements-dev.txt into .venv" >&2
 	"$$interpreter" -m venv .venv >/dev/null || {
 	  echo "error: $$interpreter cannot make a virtual environment: apt-get install python3-venv" >&2
 	  exit 1
 	}
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
-	touch .venv/ready
+	$(install)
+
+.venv/dev-ready: requirements-dev.txt | .venv/ready
+	$(install)
+
+# Python compiles what is imported when it is imported, which is a small part of what the packages have.
+define install
+echo "Installing the Python packages of $< into .venv" >&2
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement $<
+touch $@
+endef

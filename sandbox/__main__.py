@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox up|down|restart|status|logs|shell|env|clean`."""
+"""The command line: `python -m sandbox up|down|restart|node|status|logs|shell|env|clean`."""
 
 import argparse
 import fcntl
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sandbox import engine, machine, node, parts
+from sandbox import build, cluster, engine, machine, node, parts
+from sandbox.node import Node
 from sandbox.places import CACHE, CHECKOUT, STATE, SandboxError
 from sandbox.progress import Progress
 
@@ -19,49 +20,68 @@ from sandbox.progress import Progress
 _LOCK: Final = Path("/run/lock/pacman-sandbox")
 
 
-def up(_: argparse.Namespace) -> None:
-    """Builds what is missing, starts the node, prepares the engine. What is there already is left as it is."""
+def up(arguments: argparse.Namespace) -> None:
+    """Builds what is missing, starts the nodes, prepares the engine. What is there already is left as it is."""
     progress = Progress()
     machine.check(lambda: not all(part.built for part in parts.ALL))
     with _alone():
-        parts.build(parts.ALL, progress)
-        node.start(progress)
-        engine.prepare(progress)
-    progress.say(f"The sandbox runs: node minikube at {node.ADDRESS}, kubeconfig {STATE / 'kubeconfig'}")
+        build.build(parts.ALL, progress)
+        with build.removing_caches(progress):
+            cluster.start(arguments.nodes, progress)
+            engine.prepare(progress)
+    running = ", ".join(f"{each.name} at {each.address}" for each in node.ALL if each.pid())
+    progress.say(f"The sandbox runs: {running}; kubeconfig {STATE / 'kubeconfig'}")
 
 
 def down(_: argparse.Namespace) -> None:
-    """Ends the node; etcd, images and volumes stay for the next `up`."""
+    """Stops the nodes; etcd, images and volumes stay for the next `up`."""
     with _alone():
-        print("The node is stopped." if node.stop() else "No node runs.", file=sys.stderr)
+        print("The sandbox is stopped." if cluster.stop() else "No node runs.", file=sys.stderr)
 
 
 def restart(arguments: argparse.Namespace) -> None:
-    """Ends the node as a power cut would, and starts it again."""
+    """Stops the nodes as a power cut would, and starts them again."""
     down(arguments)
     up(arguments)
 
 
+def node_(arguments: argparse.Namespace) -> None:
+    """Stops one node as a power cut would, or starts it again."""
+    with _alone():
+        if arguments.action == "stop":
+            print(f"{arguments.name} {'is stopped' if _node(arguments).stop() else 'does not run'}.", file=sys.stderr)
+        else:
+            cluster.start_again(_node(arguments), Progress())
+
+
 def status(_: argparse.Namespace) -> None:
-    """Says what runs. Exits with 3 where the node does not, as `systemctl status` does."""
-    running = node.services()
-    if not running:
-        print("The node does not run: `python -m sandbox up` starts it.")
+    """Says what runs, and what everything is made of. Exits with 3 where no node runs, as `systemctl status` does."""
+    contents = [each for part in parts.ALL if part is not parts.PROVIDER for each in part.contents()]
+    print("Parts:")
+    for content in (*contents, *engine.contents()):
+        print(f"  {content.name:<24} {content.version:<40} {content.origin}")
+    for its in node.ALL:
+        if running := its.status():
+            print(f"{its.name} runs at {its.address} in {its.zone}, its first process is {its.pid()}:")
+            for line in running.values():
+                print(f"  {line}")
+        elif its.folder.exists():
+            print(f"{its.name} does not run.")
+    if not any(each.pid() for each in node.ALL):
+        print("No node runs: `python -m sandbox up` starts it.")
         raise SystemExit(3)
-    print(f"The node runs, its first process is {node.pid()}.")
-    for line in running.values():
-        print(f"  {line}")
 
 
 def logs(arguments: argparse.Namespace) -> None:
     """Shows the log of a service, from its end on and as it grows with --follow."""
     options = ["--follow"] if arguments.follow else []
-    os.execvp("tail", ["tail", "--lines", str(arguments.lines), *options, str(node.log_file(arguments.service))])  # noqa: S606
+    file = _node(arguments).log_file(arguments.service)
+    os.execvp("tail", ["tail", "--lines", str(arguments.lines), *options, str(file)])  # noqa: S606
 
 
-def shell(_: argparse.Namespace) -> None:
-    """Opens a shell in the node."""
-    command = node.shell_command()
+def shell(arguments: argparse.Namespace) -> None:
+    """Opens a shell in a node."""
+    command = [*_node(arguments).entering(), "/bin/bash", "--norc"]
     os.execvp(command[0], command)  # noqa: S606 - a shell is what was asked for
 
 
@@ -77,11 +97,11 @@ def env(_: argparse.Namespace) -> None:
 def clean(_: argparse.Namespace) -> None:
     """Deletes the node's disk and this checkout's stacks, and parts that were built for other versions."""
     with _alone():
-        node.remove_data()
-        for folder in ("stacks", "kubectl-cache"):
+        cluster.remove_data()
+        for folder in ("stacks", "kubectl-cache", "pulumi-home"):
             if (STATE / folder).exists():
                 shutil.rmtree(STATE / folder)
-        print(f"Removed {STATE}, and {parts.remove_stale(parts.ALL)} old parts from {CACHE}.", file=sys.stderr)
+        print(f"Removed {STATE}, and {build.remove_stale(parts.ALL)} old parts from {CACHE}.", file=sys.stderr)
 
 
 @contextmanager
@@ -106,17 +126,31 @@ def _alone() -> Iterator[None]:
         yield
 
 
+def _node(arguments: argparse.Namespace) -> Node:
+    return next(each for each in node.ALL if each.name == arguments.name)
+
+
 def main() -> None:
     """Runs one command; what a person can mend ends in one line and exit code 1, Ctrl-C in 130."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in (up, down, restart, status, logs, shell, env, clean):
-        added = commands.add_parser(command.__name__, help=(command.__doc__ or "").split(".")[0].lower())
+    names = [each.name for each in node.ALL]
+    for command in (up, down, restart, node_, status, logs, shell, env, clean):
+        help_text = (command.__doc__ or "").split(".")[0]
+        added = commands.add_parser(command.__name__.rstrip("_"), help=help_text[:1].lower() + help_text[1:])
         added.set_defaults(run=command)
+        if command in (up, restart):
+            many = [each.number for each in node.ALL]
+            added.add_argument("--nodes", type=int, choices=many, help="how many nodes; as many as the last time")
+        if command is node_:
+            added.add_argument("action", choices=("stop", "start"))
+            added.add_argument("name", choices=names)
         if command is logs:
             added.add_argument("service", help="one that `status` lists")
             added.add_argument("--lines", type=int, default=50, help="lines from the end, 50 by default")
             added.add_argument("--follow", action="store_true", help="go on as the log grows")
+        if command in (logs, shell):
+            added.add_argument("--node", dest="name", choices=names, default=names[0], help="minikube by default")
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)

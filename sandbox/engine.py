@@ -1,6 +1,7 @@
 """The Pulumi engine of the sandbox: its plugins, its backend and stack in .sandbox, and what a killed run left."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ from typing import Any, Final
 
 import yaml
 
-from sandbox import node, parts
-from sandbox.places import CACHE, CHECKOUT, CONTEXT, STATE, Environment, SandboxError
-from sandbox.plugins.install import install
+from sandbox import parts
+from sandbox.build import Content
+from sandbox.places import CHECKOUT, CONTEXT, STATE, Environment, SandboxError
+from sandbox.plugins.install import install, is_stand_in, provider_file
 from sandbox.progress import Progress
 
+_PROVIDER: Final = "pulumi-resource-kubernetes"
 _STACKS: Final = STATE / "stacks"
 _PASSPHRASE_FILE: Final = STATE / "passphrase"
 # Known to everybody, like the salt in the committed stack file that belongs to it: a passphrase of this checkout's own
@@ -25,7 +28,7 @@ _PASSPHRASE: Final = "sandbox"  # noqa: S105 - see above
 
 def environment() -> Environment:
     """The environment that `pulumi` and `kubectl` need."""
-    return Environment(node.path())
+    return Environment((parts.PULUMI.folder, parts.NODE_PROGRAMS.folder))
 
 
 def prepare(progress: Progress) -> None:
@@ -34,9 +37,16 @@ def prepare(progress: Progress) -> None:
     Raises:
         SandboxError: The engine refuses.
     """
-    folder = parts.PULUMI.folder
+    provider = environment().provider or parts.PROVIDER.folder / _PROVIDER
+    if not os.access(provider, os.X_OK):
+        raise SandboxError(f"PROVIDER is {provider}: must be a program, such as /path/to/{_PROVIDER}")
     try:
-        install(pulumi=folder / "pulumi", home=CACHE / "pulumi-home", python=Path(sys.executable), language_dir=folder)
+        install(
+            home=environment().home,
+            python=Path(sys.executable),
+            language_dir=parts.PULUMI.folder,
+            kubernetes=provider.resolve(),
+        )
     except RuntimeError as problem:
         raise SandboxError(str(problem)) from None
     _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,6 +59,23 @@ def prepare(progress: Progress) -> None:
     elif not stack.selected:
         stack.pulumi("stack", "select", CONTEXT)
     stack.mend(progress)
+
+
+def contents() -> list[Content]:
+    """The engine's plugins, for `status`: which are official ones, and which this project's own stand-ins."""
+    found = [Content("language host python", "of this checkout", "stand-in, sandbox/plugins/language_python.py")]
+    for name in ("kubernetes", "random"):
+        place = provider_file(environment().home, Path(sys.executable), name)
+        version = f"installed as {place.parent.name.rpartition('-v')[2]}"
+        if place.is_symlink() and place.resolve().is_relative_to(parts.PROVIDER.folder):
+            found += [
+                Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents()
+            ]
+        elif name == "random" and is_stand_in(place):
+            found.append(Content("provider random", version, "stand-in, sandbox/plugins/random.py"))
+        else:
+            found.append(Content(f"provider {name}", version, f"official, {place.resolve()}"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -148,6 +175,6 @@ def _existing(resource: dict[str, Any], env: Mapping[str, str]) -> str:
     group, _, version = str(inputs["apiVersion"]).rpartition("/")
     kind = f"{inputs['kind']}.{version}.{group}" if group else str(inputs["kind"])
     namespace = ["--namespace", metadata["namespace"]] if metadata.get("namespace") else []
-    command = [str(parts.KUBERNETES.folder / "kubectl"), "get", kind, metadata["name"], *namespace]
+    command = [str(parts.NODE_PROGRAMS.folder / "kubectl"), "get", kind, metadata["name"], *namespace]
     done = subprocess.run(command, env=env, capture_output=True, check=False)
     return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))) if done.returncode == 0 else ""

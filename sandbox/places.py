@@ -28,13 +28,24 @@ class Environment:
     path: tuple[Path, ...]
     """Folders to look for programs in first."""
 
+    @property
+    def provider(self) -> Path | None:
+        """The Kubernetes provider to use instead of the one that was built: `make test PROVIDER=`."""
+        asked = os.environ.get("SANDBOX_PROVIDER")
+        return Path(asked) if asked else None
+
+    @property
+    def home(self) -> Path:
+        """The engine's home; one of this checkout's own where it has a provider of its own."""
+        return (STATE if self.provider else CACHE) / "pulumi-home"
+
     def variables(self) -> dict[str, str]:
         """What to set."""
         return {
             "PATH": os.pathsep.join([*map(str, self.path), os.environ.get("PATH", "")]),
             "KUBECONFIG": str(STATE / "kubeconfig"),
             "KUBECACHEDIR": str(STATE / "kubectl-cache"),
-            "PULUMI_HOME": str(CACHE / "pulumi-home"),
+            "PULUMI_HOME": str(self.home),
             "PULUMI_BACKEND_URL": f"file://{STATE / 'stacks'}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(STATE / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",

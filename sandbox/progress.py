@@ -1,6 +1,8 @@
 """Lines that say what is being done, how far it is, and how long it still takes."""
 
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,43 +18,43 @@ class Progress:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._written = 0.0
-        self._doing = ""
-        self._began = time.monotonic()
+        self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._clear()
-        print(text, file=sys.stderr, flush=True)
+        with self._lock:
+            clear = "\r\033[K" if self._terminal else ""
+            print(f"{clear}{text}", file=sys.stderr, flush=True)
 
-    def update(self, detail: str = "", left: float | None = None) -> None:
-        """What is going on in the current step.
+    def update(self, doing: str, done: float, left: float) -> None:
+        """What is going on.
 
         Args:
-            detail: How far it is.
+            doing: What is being worked on.
+            done: The share of all work that is done, from 0 to 1.
             left: Seconds until everything is done, as far as one can tell.
         """
         now = time.monotonic()
-        line = ", ".join(part for part in (f"{self._doing}: {detail}" if detail else self._doing, _left(left)) if part)
-        if self._terminal:
-            if now - self._written > 0.1:
-                sys.stderr.write(f"\r\033[K{line}")
+        if now - self._written < (0.2 if self._terminal else _EVERY_SECONDS):
+            return
+        self._written = now
+        line = f"  {done:4.0%}, {_left(left)}: {doing}"
+        with self._lock:
+            if self._terminal:
+                sys.stderr.write(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}")
                 sys.stderr.flush()
-                self._written = now
-        elif now - self._written > _EVERY_SECONDS:
-            print(f"  {line}", file=sys.stderr, flush=True)
-            self._written = now
+            else:
+                print(line, file=sys.stderr, flush=True)
 
     @contextmanager
-    def step(self, doing: str, left: float | None = None) -> Iterator[None]:
-        """A step: announced when it begins, with its seconds when it is done."""
-        self._doing, self._began, self._written = doing, time.monotonic(), 0.0
-        self.update(left=left)
-        yield
-        self.say(f"  {doing}: done in {duration(time.monotonic() - self._began)}")
-
-    def _clear(self) -> None:
+    def step(self, doing: str) -> Iterator[None]:
+        """A step that is short: named while it goes on, on a terminal, and with its seconds when it is done."""
+        began = time.monotonic()
         if self._terminal:
-            sys.stderr.write("\r\033[K")
+            sys.stderr.write(f"\r\033[K  {doing}")
+            sys.stderr.flush()
+        yield
+        self.say(f"  {doing}: done in {duration(time.monotonic() - began)}")
 
 
 def duration(seconds: float) -> str:
@@ -62,7 +64,7 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
 
 
-def _left(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"about {max(round(seconds / 60), 1)} min left" if seconds > 45 else "less than a minute left"
+def _left(seconds: float) -> str:
+    return (
+        f"about {round(seconds / 60)} min left" if seconds > 90 else f"about {max(round(seconds, -1), 10):.0f} s left"
+    )

@@ -1,20 +1,14 @@
 """Puts the plugins where the engine looks for them, unless official ones are there already.
 
-What is installed are launchers, not copies: they take the interpreter and the checkout from SANDBOX_PYTHON and
-SANDBOX_ROOT, so that a folder that several checkouts share holds no path of one of them, and a changed plugin needs no
-new installation.
+The stand-ins are installed as launchers, not as copies: they take the interpreter and the checkout from SANDBOX_PYTHON
+and SANDBOX_ROOT, so that a folder that several checkouts share holds no path of one of them, and a changed plugin needs
+no new installation. The Kubernetes provider is a link to the part that was built.
 """
 
-import io
 import json
-import os
-import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Final
-
-PROVIDERS: Final = ("kubernetes", "random")
 
 _HEAD: Final = """#!/bin/sh
 # A launcher of the sandbox (sandbox/plugins): rewritten when it differs; an official plugin in its place is left alone.
@@ -24,6 +18,7 @@ _NEEDS: Final = """: "${SANDBOX_PYTHON:?is not set: run eval \\"\\$(make -s env)
 """
 _START: Final = 'exec "$SANDBOX_PYTHON" -P "$SANDBOX_ROOT/sandbox/plugins/launch.py"'
 _LANGUAGE: Final = f'{_HEAD}{_NEEDS}{_START} language_python "$(dirname -- "$0")" "$@"\n'
+_RANDOM: Final = f'{_HEAD}{_NEEDS}{_START} random "$@"\n'
 # Dynamic providers: the engine names the project's virtual environment, relative to the folder that it starts this in.
 # The SDK's own server of them outlives an engine that was killed; that nobody reads what it writes then tells it so.
 _DYNAMIC: Final = f"""{_HEAD}case "${{PULUMI_RUNTIME_VIRTUALENV:-}}" in
@@ -46,61 +41,52 @@ runpy.run_module("pulumi.dynamic", run_name="__main__", alter_sys=True)
 """
 
 
-def install(*, pulumi: Path, home: Path, python: Path, language_dir: Path) -> None:
+def install(*, home: Path, python: Path, language_dir: Path, kubernetes: Path) -> None:
     """Installs the language host beside the engine and the providers into its home; quick where all is there.
 
     Args:
-        pulumi: The engine.
-        home: Its PULUMI_HOME.
-        python: The interpreter whose SDK packages say which versions are wanted.
+        home: The engine's PULUMI_HOME.
+        python: The interpreter whose SDK packages say which versions the engine looks for.
         language_dir: The folder that the engine's binary really lies in: what lies there counts as bundled with it.
+        kubernetes: The Kubernetes provider.
     """
-    for name, text in (("pulumi-language-python", _LANGUAGE), ("pulumi-resource-pulumi-python", _DYNAMIC)):
-        _write(language_dir / name, text)
-    for name in PROVIDERS:
-        _install_provider(pulumi, home, name, _wanted_version(python, name))
+    _write(language_dir / "pulumi-language-python", _LANGUAGE)
+    _write(language_dir / "pulumi-resource-pulumi-python", _DYNAMIC)
+    _write(provider_file(home, python, "random"), _RANDOM)
+    place = provider_file(home, python, "kubernetes")
+    if place.is_symlink() and place.readlink() == kubernetes:
+        return
+    if place.is_symlink() or not place.exists() or is_stand_in(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent.parent) as folder:
+            Path(folder, place.name).symlink_to(kubernetes)
+            Path(folder, place.name).replace(place)
 
 
-def _install_provider(pulumi: Path, home: Path, name: str, version: str) -> None:
-    file_name, text = f"pulumi-resource-{name}", f'{_HEAD}{_NEEDS}{_START} {name} "$@"\n'
-    present = home / "plugins" / f"resource-{name}-v{version}" / file_name
-    if present.exists():
-        content = present.read_bytes()
-        if content == text.encode() or not content.startswith(_HEAD.encode()):
-            return
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder, f"{name}.tgz")
-        archive.write_bytes(_packed(file_name, text))
-        command = [str(pulumi), "plugin", "install", "resource", name, version, "--file", str(archive), "--reinstall"]
-        env = os.environ | {"PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "true"}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode or not present.exists():
-        raise RuntimeError(f"cannot install the {name} plugin {version}: {(done.stderr or done.stdout).strip()}")
+def provider_file(home: Path, python: Path, name: str) -> Path:
+    """Where the engine looks for a provider: under the version that the SDK package asks for.
 
+    The version is read from the package's file, because starting an interpreter takes time.
 
-def _wanted_version(python: Path, name: str) -> str:
-    """The plugin version that the SDK package wants; read from its file, because starting an interpreter takes time."""
+    Raises:
+        RuntimeError: The package is not installed.
+    """
     for about in sorted(python.parent.parent.glob(f"lib/python3*/site-packages/pulumi_{name}/pulumi-plugin.json")):
-        return str(json.loads(about.read_text())["version"])
+        version = json.loads(about.read_text())["version"]
+        return home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
     raise RuntimeError(f"{python} has no package pulumi-{name}: install requirements.txt")
 
 
-def _packed(name: str, text: str) -> bytes:
-    """An archive with one executable."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size, entry.mode = len(text.encode()), 0o755
-        archive.addfile(entry, io.BytesIO(text.encode()))
-    return packed.getvalue()
+def is_stand_in(place: Path) -> bool:
+    """Whether what lies there is a launcher of ours, and not a plugin that somebody installed."""
+    with place.open("rb") as file:
+        return file.read(len(_HEAD)) == _HEAD.encode()
 
 
 def _write(path: Path, text: str) -> None:
     """Writes an executable in one step: another checkout that starts it now finds the old one or the new one."""
-    if path.exists():
-        content = path.read_bytes()
-        if content == text.encode() or not content.startswith(_HEAD.encode()):
-            return
+    if path.exists() and (not is_stand_in(path) or path.read_text() == text):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(text)

@@ -16,8 +16,8 @@ def secret(kubectl: Callable[..., str], name: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def mongosh(kubectl: Callable[..., str], script: str, *, as_root: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    """Runs a script in the database's pod with `db`, the game's database; gives back what it prints, as JSON.
+def mongosh(kubectl: Callable[..., str], script: str, *, as_root: bool = False, member: str = "mongo-0") -> Any:  # noqa: ANN401 - any JSON
+    """Runs a script in a pod of the database with `db`, the game's database; gives back what it prints, as JSON.
 
     Nothing of it is in anybody's argv: the script, with user and password, comes by stdin.
     """
@@ -26,7 +26,7 @@ def mongosh(kubectl: Callable[..., str], script: str, *, as_root: bool = False) 
     uri = f"mongodb://{user['username']}:{user['password']}@127.0.0.1/?authSource={source}&directConnection=true"
     begin = f"const db = new Mongo({json.dumps(uri)}).getDB('pacman');\n"
     shell = ["mongosh", "--quiet", "--norc", "--nodb", "--file", "/dev/stdin"]
-    return json.loads(kubectl("exec", "-i", "mongo-0", "-c", "mongo", "--", *shell, stdin=begin + script))
+    return json.loads(kubectl("exec", "-i", member, "-c", "mongo", "--", *shell, stdin=begin + script))
 
 
 @contextmanager

@@ -105,9 +105,9 @@ class Program(Engine):
         """The values of a Secret."""
         return secret(self.kubectl, name)
 
-    def mongosh(self, script: str, *, as_root: bool = False) -> Any:  # noqa: ANN401
-        """Runs a script in the database's pod with `db`, the game's database; gives back what it prints, as JSON."""
-        return mongosh(self.kubectl, script, as_root=as_root)
+    def mongosh(self, script: str, *, as_root: bool = False, member: str = "mongo-0") -> Any:  # noqa: ANN401
+        """Runs a script in a pod of the database with `db`, the game's database; gives back what it prints, as JSON."""
+        return mongosh(self.kubectl, script, as_root=as_root, member=member)
 
     def scores(self) -> set[str]:
         """The names of all scores in the database."""

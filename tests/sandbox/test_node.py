@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 
-from sandbox import node, parts
+from sandbox import parts
+from sandbox.node import FIRST
 from sandbox.places import CHECKOUT, STATE
-from tests.conformance.conftest import Kubectl
+from tests.harness.kubectl import Kubectl
 from tests.harness.mongo import scores_of_tests_removed
 
 
-def test_every_service_runs() -> None:
+def test_status_lists_every_service_and_every_part_with_its_origin() -> None:
     done = _sandbox("status")
     assert done.returncode == 0, done.stdout
-    running = node.services()
+    assert "Go module github.com/pulumi/pulumi-kubernetes/provider/v4" in done.stdout
+    assert re.search(r"^ +provider random +.*stand-in", done.stdout, re.MULTILINE)
+    running = FIRST.status()
     assert len(running) == 9
     assert all(line.startswith("run: ") for line in running.values()), running
 
@@ -35,7 +38,7 @@ def test_nothing_on_the_node_leads_out_of_the_machine() -> None:
 
 
 def test_only_root_reads_what_is_secret() -> None:
-    for path in (STATE, STATE / "node", STATE / "kubeconfig"):
+    for path in (STATE, FIRST.folder, STATE / "kubeconfig"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
@@ -61,9 +64,9 @@ def test_services_are_reached_after_kube_proxy_has_read_its_own_rules_back() -> 
 
 def test_the_ingress_controller_serves_while_nginx_reloads() -> None:
     # Compiled with the controller, from the same sources; some 10 s of requests on the node's loopback.
-    tests = f"/opt/parts/{parts.INGRESS.folder.name}/nginx.test"
+    tests = f"/opt/parts/{parts.INGRESS.folder.name}/ingress.test"
     done = subprocess.run(
-        [*node.entering(), "sh", "-c", f"cd /tmp && NGINX_BINARY=/usr/sbin/nginx exec {tests} -test.skip Golden"],
+        [*FIRST.entering(), "sh", "-c", f"cd /tmp && NGINX_BINARY=/usr/sbin/nginx exec {tests} -test.skip Golden"],
         capture_output=True,
         text=True,
         timeout=180,
@@ -96,13 +99,13 @@ def _cut_the_power(outputs: dict[str, str], name: str) -> None:
 def test_a_start_that_was_killed_half_way_is_begun_anew() -> None:
     assert _sandbox("down").returncode == 0
     starting = subprocess.Popen([sys.executable, "-m", "sandbox", "up"], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
-    _until(lambda: node.pid() is not None, "the node's first process is there")
+    _until(lambda: FIRST.pid() is not None, "the node's first process is there")
     starting.kill()
     starting.wait()
-    assert node.pid() is not None, "it went with the command, so there is nothing to go on with"
+    assert FIRST.pid() is not None, "it went with the command, so there is nothing to go on with"
     done = _sandbox("up")
     assert done.returncode == 0, done.stderr
-    assert "was left while it started" in done.stdout + done.stderr
+    assert "its start was interrupted" in done.stdout + done.stderr
     url = json.loads(_output("pulumi", "stack", "output", "--json"))["url"]
     _until(lambda: _serves(url), "the game is served again")
 
@@ -127,7 +130,7 @@ def _serves(url: str) -> bool:
 
 
 def _kube_proxy_has_synced() -> bool:
-    done = node.in_node("busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:10249/metrics")
+    done = FIRST.run("busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:10249/metrics")
     count = r'^kubeproxy_sync_full_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]'
     return re.search(count, done.stdout, flags=re.MULTILINE) is not None
 
@@ -156,7 +159,7 @@ def _sandbox(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _in_node(*command: str) -> str:
-    done = node.in_node(*command)
+    done = FIRST.run(*command)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

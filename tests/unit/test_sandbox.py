@@ -7,10 +7,13 @@ Tools and links are replaced here, so nothing in this file shows that a node sta
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,10 @@ from typing import Any
 import pytest
 
 from sandbox import __main__ as command_line
-from sandbox import images, machine, node, parts
-from sandbox.parts import Build, Part
-from sandbox.places import CHECKOUT, Environment, SandboxError
+from sandbox import build as builder
+from sandbox import cluster, images, machine, network, node, parts
+from sandbox.build import Build, Part
+from sandbox.places import CHECKOUT, FILES, Environment, SandboxError
 from sandbox.progress import Progress, duration
 
 
@@ -73,21 +77,26 @@ class TestMachine:
         machine.check(lambda: False)
 
 
-class TestParts:
+class TestBuild:
     @pytest.fixture(autouse=True)
     def cache(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-        monkeypatch.setattr(parts, "PARTS", tmp_path / "cache/parts")
-        monkeypatch.setattr(parts, "CACHE", tmp_path / "cache")
-        monkeypatch.setattr(parts, "_GO_CACHE", tmp_path / "cache/go")
+        monkeypatch.setattr(builder, "PARTS", tmp_path / "cache/parts")
+        monkeypatch.setattr(builder, "CACHE", tmp_path / "cache")
+        monkeypatch.setattr(builder, "GO_CACHE", tmp_path / "cache/go")
+        monkeypatch.setattr(builder, "_OTHER_CACHES", [tmp_path / "cache" / name for name in ("npm", "pip")])
         return tmp_path / "cache"
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Path:
+        file = tmp_path / "go.mod"
+        file.write_text("one")
+        return file
 
     @staticmethod
     def part(source: Path, *needs: Part, recipe: str = "") -> Part:
         return Part("thing", 1, _build_thing, sources=[source], recipe=[recipe], needs=needs)
 
-    def test_a_part_is_known_by_what_it_is_built_from(self, tmp_path: Path) -> None:
-        source = tmp_path / "go.mod"
-        source.write_text("one")
+    def test_the_key_of_a_part_changes_with_everything_it_is_built_from(self, source: Path) -> None:
         first = self.part(source)
         assert self.part(source).key == first.key
         assert self.part(source, recipe="flag").key != first.key
@@ -95,69 +104,193 @@ class TestParts:
         source.write_text("two")
         assert self.part(source).key != first.key
 
-    def test_a_part_is_built_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        source = tmp_path / "go.mod"
-        source.write_text("one")
+    def test_a_part_is_built_once(self, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
         part = self.part(source)
-        parts.build([part], Progress())
+        builder.build([part], Progress())
         assert (part.folder / "made").read_text() == "made"
-        assert "[1/1] thing: done" in capsys.readouterr().err
+        assert "thing: built in" in capsys.readouterr().err
         (part.folder / "made").write_text("kept")
-        parts.build([part], Progress())
+        builder.build([part], Progress())
         assert (part.folder / "made").read_text() == "kept"
         assert capsys.readouterr().err == ""
 
-    def test_what_an_interrupted_build_left_is_no_part(self, tmp_path: Path, cache: Path) -> None:
-        source = tmp_path / "go.mod"
-        source.write_text("one")
+    def test_what_an_interrupted_build_left_is_removed_and_built_again(self, source: Path, cache: Path) -> None:
         left = cache / "parts/thing.partial-abc"
         left.mkdir(parents=True)
         (left / "half").touch()
         part = self.part(source)
         assert not part.built
-        parts.build([part], Progress())
+        builder.build([part], Progress())
         assert not left.exists()
         assert part.built
 
-    def test_the_go_caches_do_not_stay(self, tmp_path: Path, cache: Path) -> None:
-        source = tmp_path / "go.mod"
-        source.write_text("one")
-        (cache / "go/modules").mkdir(parents=True)
-        parts.build([self.part(source)], Progress())
-        assert not (cache / "go").exists()
+    def test_a_part_waits_for_the_parts_that_it_needs(self, source: Path) -> None:
+        # The one that is needed is compiled, the one that needs it is not: two lanes, so only waiting keeps the order.
+        slow = Part("slow", 1, _build_slowly, fetch=lambda _: None)
+        needing = Part("needing", 1, _build_from_slow, needs=[slow])
+        builder.build([slow, needing], Progress())
+        assert (needing.folder / "seen").read_text() == "True"
 
-    def test_a_failed_command_is_one_line_that_names_the_log(self, tmp_path: Path, cache: Path) -> None:
+    def test_the_next_part_is_downloaded_while_one_is_compiled(self, source: Path) -> None:
+        downloaded = threading.Event()
+
+        def compile_first(build: Build) -> None:
+            assert downloaded.wait(30), "the second part's download did not begin while the first was compiled"
+
+        first = Part("first", 1, compile_first, fetch=lambda _: None)
+        second = Part("second", 1, _build_thing, fetch=lambda _: downloaded.set())
+        builder.build([first, second], Progress())
+        assert second.built
+
+    def test_the_caches_of_go_npm_and_pip_are_removed_at_the_end(self, source: Path, cache: Path) -> None:
+        caches = [cache / name for name in ("go", "npm", "pip")]
+        for each in caches:
+            (each / "content").mkdir(parents=True)
+        with builder.removing_caches(Progress()):
+            pass
+        assert not [each for each in caches if each.exists()]
+
+    def test_the_go_cache_stays_when_a_build_fails(self, cache: Path) -> None:
+        (cache / "go").mkdir(parents=True)
+        with pytest.raises(SandboxError):
+            builder.build([Part("thing", 1, _fail)], Progress())
+        assert (cache / "go").exists()
+
+    def test_a_failed_command_is_one_line_that_names_the_log(self, cache: Path) -> None:
         failing = Part("thing", 1, _fail)
         with pytest.raises(SandboxError, match=r"sh failed for thing: go: error: 403 .*thing\.log") as caught:
-            parts.build([failing], Progress())
+            builder.build([failing], Progress())
         assert "\n" not in str(caught.value)
         assert not failing.built
 
-    def test_old_parts_can_be_removed(self, tmp_path: Path, cache: Path) -> None:
-        source = tmp_path / "go.mod"
-        source.write_text("one")
+    def test_a_full_disk_is_one_line_that_says_what_to_do(self, cache: Path) -> None:
+        full = Part("thing", 1, lambda build: build.run("dd", "if=/dev/zero", "of=/dev/full", "count=1"))
+        with pytest.raises(SandboxError, match=r"No space left on device.*PACMAN_CACHE") as caught:
+            builder.build([full], Progress())
+        assert "\n" not in str(caught.value)
+
+        def copy(build: Build) -> None:
+            with Path("/dev/full").open("w") as file:
+                file.write("something")
+
+        with pytest.raises(SandboxError, match=r"cannot build thing: No space left on device.*PACMAN_CACHE"):
+            builder.build([Part("thing", 1, copy)], Progress())
+
+    def test_a_failure_ends_what_is_still_being_built(self, tmp_path: Path) -> None:
+        pid = tmp_path / "pid"
+
+        def wait(build: Build) -> None:
+            build.run("sh", "-c", f"echo $$ >{pid}; exec sleep 600")
+
+        def fail(build: Build) -> None:
+            while not (pid.exists() and pid.read_text().strip()):
+                time.sleep(0.01)
+            build.run("false")
+
+        with pytest.raises(SandboxError, match="false failed for failing"):
+            builder.build([Part("waiting", 1, wait, fetch=lambda _: None), Part("failing", 1, fail)], Progress())
+        assert not Path("/proc", pid.read_text().strip()).exists()
+
+    def test_what_is_built_ends_with_a_build_that_is_killed(self, tmp_path: Path) -> None:
+        pid, program = (
+            tmp_path / "pid",
+            f"""
+import sys
+from pathlib import Path
+from sandbox import build
+from sandbox.progress import Progress
+build.CACHE = Path({str(tmp_path)!r})
+build.PARTS = build.CACHE / "parts"
+waiting = build.Part("waiting", 1, lambda its: its.run("sh", "-c", "echo $$ >{tmp_path}/pid; exec sleep 600"))
+build.build([waiting], Progress())
+""",
+        )
+        script = tmp_path / "program.py"  # a file, since a part's key is made of its source
+        script.write_text(program)
+        env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+        building = subprocess.Popen([sys.executable, str(script)], cwd=CHECKOUT, env=env, stderr=subprocess.DEVNULL)
+        _wait_until(lambda: pid.exists() and bool(pid.read_text().strip()))
+        building.kill()
+        building.wait()
+        _wait_until(lambda: not Path("/proc", pid.read_text().strip()).exists())
+
+    def test_the_remaining_time_follows_the_work_that_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = [0.0]
+        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        half, whole = (Build(Part(name, 300, _build_thing), Path()) for name in ("half", "whole"))
+        estimate = builder._Estimate([half, whole])
+        assert estimate()[0] == 0
+        first = estimate()[1]
+        # A machine that is four times as slow as expected: half of the first part in ten minutes.
+        clock[0], half.share = 600, 0.5
+        share, left = estimate()
+        assert share == 0.25
+        assert first < 600 < 1000 < left <= 1800
+        # What an earlier build had done counts as done, and says nothing about the speed.
+        whole.share = whole.inherited = 0.9
+        assert estimate()[1] < 0.5 * left
+
+    def test_old_parts_can_be_removed(self, source: Path) -> None:
         old = self.part(source)
-        parts.build([old], Progress())
+        builder.build([old], Progress())
         source.write_text("two")
         new = self.part(source)
-        parts.build([new], Progress())
-        assert parts.remove_stale([new]) == 1
+        builder.build([new], Progress())
+        assert builder.remove_stale([new]) == 1
         assert new.built
         assert not old.folder.exists()
 
-    def test_every_part_of_the_sandbox_has_a_key_of_its_own(self) -> None:
+
+class TestParts:
+    def test_every_part_has_a_key_of_its_own(self) -> None:
         assert len({part.key for part in parts.ALL}) == len(parts.ALL)
+
+    def test_every_part_comes_after_those_that_it_needs(self) -> None:
         for part in parts.ALL:
             for needed in part.needs:
                 assert parts.ALL.index(needed) < parts.ALL.index(part), f"{part.name} is built before {needed.name}"
+
+    def test_everything_that_is_listed_has_a_version(self) -> None:
+        listed = [content for part in parts.ALL for content in part.contents()]
+        assert {"kubelet", "provider kubernetes", "pulumi", "mongod"} <= {each.name for each in listed}
+        own = ("ingress-controller",)
+        assert not [
+            each for each in listed if each.name not in own and not re.match(r"\d+\.\d+|bookworm", each.version)
+        ]
+
+    def test_the_corefile_and_the_program_name_the_same_plugins(self) -> None:
+        # A plugin that is not compiled in ends CoreDNS, and with it every name in the cluster.
+        main = (FILES / "toolchain/node/coredns/main.go").read_text()
+        imported = set(re.findall(r"coredns/plugin/(\w+)", main))
+        directives = re.search(r"Directives = \[\]string\{(.*)\}", main)
+        corefile = (FILES / "rootfs/manifests/30-dns.yaml").read_text().partition(".:53 {")[2].partition("---")[0]
+        used = set(re.findall(r"^ {8}(\w+)", corefile, re.MULTILINE))
+        assert directives
+        assert imported == used == set(re.findall(r"\w+", directives[1]))
 
 
 def _build_thing(build: Build) -> None:
     (build.out / "made").write_text("made")
 
 
+def _build_slowly(build: Build) -> None:
+    build.run("sleep", "0.3")
+
+
+def _build_from_slow(build: Build) -> None:
+    (build.out / "seen").write_text(str(build.part.needs[0].built))
+
+
 def _fail(build: Build) -> None:
     build.run("sh", "-c", "echo go: downloading; echo go: error: 403 for a module; echo bye; exit 1")
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "not within 30 s"
+        time.sleep(0.02)
 
 
 def test_an_image_is_what_the_specification_says(tmp_path: Path) -> None:
@@ -239,7 +372,9 @@ with command_line._alone():
     @pytest.mark.parametrize("arguments", ["logs nothing", "shell"])
     def test_a_mistake_is_one_line(self, arguments: str, tmp_path: Path) -> None:
         # In a copy that has no node, whatever runs here.
-        code = "import pathlib; from sandbox import __main__ as m, node; node._PID = pathlib.Path('/nothing'); m.main()"
+        code = (
+            "import pathlib; from sandbox import __main__ as m, node; node.STATE = pathlib.Path('/nothing'); m.main()"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code, *shlex.split(arguments)],
             cwd=CHECKOUT,
@@ -260,7 +395,7 @@ class TestNetwork:
                 {"br-1": {"addr_info": [{"local": "192.168.49.1"}]}},
                 "br-1 has the address 192.168.49.1.*minikube on this machine",
             ),
-            ({node.LINK: {"ifalias": "{other}"}}, "the node of {other} runs already"),
+            ({network.BRIDGE: {"ifalias": "{other}"}}, "the node of {other} runs already"),
         ],
     )
     def test_a_taken_address_is_refused(
@@ -269,17 +404,48 @@ class TestNetwork:
         (tmp_path / ".sandbox/node").mkdir(parents=True)
         (tmp_path / ".sandbox/node/pid").touch()
         known = json.loads(json.dumps(links).replace("{other}", str(tmp_path)))
-        monkeypatch.setattr(node, "_links", lambda: known)
-        monkeypatch.setattr(node, "_ip", lambda *_: pytest.fail("nothing may be changed"))
+        monkeypatch.setattr(network, "_links", lambda: known)
+        monkeypatch.setattr(network, "_ip", lambda *_: pytest.fail("nothing may be changed"))
         with pytest.raises(SandboxError, match=said.replace("{other}", str(tmp_path))):
-            node._check_network()
+            network.check()
 
-    def test_what_a_dead_node_left_is_taken_away(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setattr(node, "_links", lambda: {node.LINK: {"ifalias": str(tmp_path / "gone")}})
+    def test_the_bridge_of_a_checkout_that_is_gone_is_removed(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(network, "_links", lambda: {network.BRIDGE: {"ifalias": str(tmp_path / "gone")}})
         ran: list[tuple[str, ...]] = []
-        monkeypatch.setattr(node, "_ip", lambda *arguments: ran.append(arguments))
-        node._check_network()
-        assert ran == [("link", "delete", node.LINK)]
+        monkeypatch.setattr(network, "_ip", lambda *arguments: ran.append(arguments))
+        network.check()
+        assert ran == [("link", "delete", network.BRIDGE)]
+
+
+class TestNodes:
+    def test_nodes_are_called_as_minikube_calls_them_and_share_nothing(self) -> None:
+        assert [each.name for each in node.ALL] == ["minikube", "minikube-m02", "minikube-m03"]
+        for own in ("name", "address", "zone", "link", "cgroup", "folder"):
+            assert len({getattr(each, own) for each in node.ALL}) == len(node.ALL), own
+
+    def test_a_node_with_a_volume_in_use_is_not_removed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        volume = {
+            "spec": {
+                "claimRef": {"namespace": "pacman", "name": "data-mongo-1"},
+                "nodeAffinity": {
+                    "required": {"nodeSelectorTerms": [{"matchExpressions": [{"values": ["minikube-m02"]}]}]}
+                },
+            },
+            "status": {"phase": "Bound"},
+        }
+        answers = {"nodes": "minikube minikube-m02 minikube-m03", "persistentvolumes": json.dumps({"items": [volume]})}
+        asked: list[str] = []
+
+        def kubectl(verb: str, *arguments: str, check: bool = False) -> str:
+            asked.append(verb)
+            return answers[arguments[0]]
+
+        monkeypatch.setattr(cluster, "kubectl", kubectl)
+        with pytest.raises(SandboxError, match=r"minikube-m02 has the volumes of pacman/data-mongo-1.*NODES=3"):
+            cluster._remove_nodes(node.ALL[1:], Progress())
+        assert set(asked) == {"get"}, "nothing was changed"
 
 
 def test_seconds_read_well() -> None:

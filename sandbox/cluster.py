@@ -1,0 +1,215 @@
+"""The cluster: one to three nodes, the first of which runs the control plane."""
+
+import json
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from sandbox import network, node, parts
+from sandbox.node import Node
+from sandbox.places import CONTEXT, FILES, STATE, SandboxError
+from sandbox.progress import Progress
+
+_COUNT: Final = STATE / "nodes"
+"""How many nodes the last `up` was asked for."""
+_KUBECONFIG: Final = STATE / "kubeconfig"
+_DRAIN_SECONDS: Final = 120
+
+
+def start(count: int | None, progress: Progress) -> None:
+    """Starts the nodes that do not run, and removes those that are too many; returns when pods can run.
+
+    Args:
+        count: How many nodes there shall be, from 1 to 3; as many as the last time, if None.
+        progress: What the person sees.
+
+    Raises:
+        SandboxError: The addresses are taken, something does not come up, or a node that is too many has data.
+    """
+    if count is None:
+        count = int(_COUNT.read_text()) if _COUNT.exists() else 1
+    wanted = node.ALL[:count]
+    for each in node.ALL:
+        if each.pid() is not None and not each.is_current:
+            progress.say(f"  {each.name} is of other versions, or its start was interrupted: it is started again")
+            each.stop()
+    if not any(each.pid() for each in node.ALL):
+        network.remove()
+        network.check()
+    if node.FIRST.pid() is None:
+        with progress.step(f"starting {node.FIRST.name}"):
+            _start_first()
+    with progress.step("waiting for the API server"):
+        node.FIRST.wait_for("kube-apiserver", lambda: kubectl("get", "--raw", "/readyz") == "ok")
+    _remove_nodes(node.ALL[count:], progress)
+    _COUNT.write_text(str(count))
+    for each in wanted[1:]:
+        if each.pid() is None:
+            with progress.step(f"starting {each.name}"):
+                start_worker(each)
+    with progress.step("loading images"), ThreadPoolExecutor() as pool:
+        list(pool.map(Node.load_images, wanted))
+    with progress.step("waiting for the cluster to be ready"):
+        _apply()
+        for each in wanted:
+            each.wait_for("kubelet", partial(is_ready, each))
+        dns = ("get", "deployment", "coredns", "--namespace", "kube-system")
+        available = ("--output", "jsonpath={.status.availableReplicas}")
+        node.FIRST.wait_for("kubelet", lambda: kubectl(*dns, *available) == "1")
+        node.FIRST.wait_for("ingress-controller", _ingress_answers)
+
+
+def stop() -> bool:
+    """Ends all nodes and removes what they leave on this machine; returns whether one ran."""
+    ran = [each.stop() for each in reversed(node.ALL)]
+    network.remove()
+    return any(ran)
+
+
+def start_worker(worker: Node) -> None:
+    """Starts a node other than the first, with a kubeconfig and no key but its own.
+
+    Raises:
+        SandboxError: It does not come up.
+    """
+    name = f"system:node:{worker.name}"
+    made = node.FIRST.run(
+        *("kubeadm", "kubeconfig", "user", "--client-name", name, "--org", "system:nodes"),
+        *("--config", "/etc/sandbox/kubeadm.yaml"),
+    )
+    if made.returncode:
+        raise SandboxError(f"kubeadm makes no kubeconfig for {worker.name}: {made.stderr.strip()[-300:]}")
+    kubeconfigs, keys = worker.data / "kubeconfig", worker.data / "pki"
+    for folder in (kubeconfigs, keys):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_private(kubeconfigs / "kubelet.conf", made.stdout)
+    _write_private(kubeconfigs / "kube-proxy.conf", (node.FIRST.data / "kubeconfig/kube-proxy.conf").read_text())
+    shutil.copy(node.FIRST.data / "pki/ca.crt", keys / "ca.crt")
+    worker.start()
+
+
+def start_again(each: Node, progress: Progress) -> None:
+    """Starts a node that was stopped; returns when it is ready.
+
+    Raises:
+        SandboxError: It is none of the cluster's, or does not come up.
+    """
+    if each.number > (int(_COUNT.read_text()) if _COUNT.exists() else 0):
+        raise SandboxError(f"{each.name} is no node of this cluster: `make up NODES={each.number}` adds it")
+    if each.pid() is None:
+        with progress.step(f"starting {each.name}"):
+            if each is node.FIRST:
+                _start_first()
+            else:
+                start_worker(each)
+    with progress.step(f"waiting for {each.name} to be ready"):
+        each.wait_for("kubelet", lambda: is_ready(each))
+
+
+def is_ready(each: Node) -> bool:
+    """Whether a node is ready, and has said so since it started: the API server believes an old answer for 40 s."""
+    ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+    lease = ("get", "lease", each.name, "--namespace", "kube-node-lease", "--output", "jsonpath={.spec.renewTime}")
+    if kubectl("get", "node", each.name, "--output", ready) != "True" or not (renewed := kubectl(*lease)):
+        return False
+    return datetime.fromisoformat(renewed).timestamp() > (each.folder / "started").stat().st_mtime
+
+
+def remove_data() -> None:
+    """Deletes the nodes' disks: etcd, images, volumes, keys."""
+    if any(each.pid() for each in node.ALL):
+        raise SandboxError("the node runs: `python -m sandbox down` first")
+    for each in node.ALL:
+        if each.folder.exists():
+            subprocess.run(["rm", "-rf", "--one-file-system", str(each.folder)], check=True)
+    for file in (_KUBECONFIG, _COUNT):
+        file.unlink(missing_ok=True)
+
+
+def kubectl(*arguments: str, check: bool = False) -> str:
+    """What kubectl prints; nothing where it fails, unless that is checked.
+
+    Raises:
+        SandboxError: It failed, and that is checked.
+    """
+    command = [str(parts.NODE_PROGRAMS.folder / "kubectl"), "--kubeconfig", str(_KUBECONFIG), *arguments]
+    env = os.environ | {"KUBECACHEDIR": str(STATE / "kubectl-cache")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if check and done.returncode:
+        raise SandboxError(f"kubectl {arguments[0]}: {done.stderr.strip()[-300:]}")
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+# --- Pieces ----------------------------------------------------------------------------------------------------------
+
+
+def _start_first() -> None:
+    node.FIRST.start()
+    # The administrator's kubeconfig, under a context name of our own.
+    config = yaml.safe_load((node.FIRST.data / "kubeconfig/super-admin.conf").read_text())
+    (context,) = config["contexts"]
+    context["name"] = config["current-context"] = CONTEXT
+    _write_private(_KUBECONFIG, yaml.safe_dump(config))
+
+
+def _write_private(target: Path, text: str) -> None:
+    """Writes a file that only root reads, in one step."""
+    half = target.with_suffix(".partial")
+    half.touch(mode=0o600)
+    half.write_text(text)
+    half.replace(target)
+
+
+def _remove_nodes(superfluous: "tuple[Node, ...]", progress: Progress) -> None:
+    """Takes nodes out of the cluster. What lies on their disks stays, and is found again when they come back.
+
+    Raises:
+        SandboxError: A volume that is in use lies on one, or a pod cannot leave one.
+    """
+    known = kubectl("get", "nodes", "--output", "jsonpath={.items[*].metadata.name}").split()
+    leaving = [each for each in superfluous if each.name in known]
+    for each in leaving:
+        if claims := _claims_on(each):
+            raise SandboxError(
+                f"{each.name} has the volumes of {', '.join(claims)}, which cannot move:"
+                " destroy what uses them, or keep the node (`make up NODES=3`)"
+            )
+    for each in leaving:
+        with progress.step(f"removing {each.name}"):
+            options = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={_DRAIN_SECONDS}s"]
+            if each.pid() is not None:
+                kubectl("drain", each.name, *options, check=True)
+            each.stop()
+            kubectl("delete", "node", each.name, check=True)
+
+
+def _claims_on(each: Node) -> list[str]:
+    """The claims, as `namespace/name`, whose volumes lie on a node."""
+    volumes = json.loads(kubectl("get", "persistentvolumes", "--output", "json", check=True))["items"]
+    return [
+        f"{volume['spec']['claimRef']['namespace']}/{volume['spec']['claimRef']['name']}"
+        for volume in volumes
+        if volume["status"]["phase"] == "Bound" and f'"{each.name}"' in json.dumps(volume["spec"]["nodeAffinity"])
+    ]
+
+
+def _apply() -> None:
+    """The cluster's own objects. The storage classes only where they are missing: their marks may have been moved."""
+    rbac = FILES / "toolchain/node/ingress-controller/rbac.yaml"
+    manifests = [*sorted((FILES / "rootfs/manifests").glob("*.yaml")), rbac]
+    kubectl("apply", "--filename", ",".join(map(str, manifests)), check=True)
+    if not kubectl("get", "storageclass", "standard", "--ignore-not-found", "--output", "name"):
+        kubectl("apply", "--filename", str(FILES / "rootfs/storage-classes.yaml"), check=True)
+
+
+def _ingress_answers() -> bool:
+    """Whether the controller has written its first configuration, as it says inside the node."""
+    asked = "exec 3<>/dev/tcp/127.0.0.1/10254; printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3; head -n 1 <&3"
+    return " 200 " in node.FIRST.run("bash", "-c", asked).stdout

@@ -1,0 +1,80 @@
+"""This machine's side of the nodes' network: one bridge, and for each node a link into it."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+from sandbox import parts
+from sandbox.places import STATE, SandboxError
+
+SUBNET: Final = "192.168.49."
+"""What minikube's docker driver uses, too; the nodes are .2, .3 and .4."""
+BRIDGE: Final = "pacman0"
+"""Its alias says which checkout made it."""
+_ADDRESS: Final = f"{SUBNET}1/24"
+
+
+def check() -> None:
+    """Makes sure that the addresses are free, and removes a bridge that a killed `up` left behind.
+
+    Raises:
+        SandboxError: Another checkout's node, or something else, has them.
+    """
+    links = _links()
+    if bridge := links.get(BRIDGE):
+        owner = bridge.get("ifalias", "somebody else")
+        if owner != str(STATE.parent) and Path(owner, ".sandbox/node/pid").exists():
+            raise SandboxError(f"the node of {owner} runs already, and a machine has room for one: `make down` there")
+        _ip("link", "delete", BRIDGE)
+    for name, link in links.items():
+        for address in link.get("addr_info", []):
+            if name != BRIDGE and str(address.get("local", "")).startswith(SUBNET):
+                raise SandboxError(
+                    f"{name} has the address {address['local']}, and the node needs {SUBNET}0/24:"
+                    " a minikube on this machine? stop it (`minikube stop`, `docker network rm minikube`)"
+                )
+
+
+def connect(link: str, process: int) -> None:
+    """Joins the network namespace of a process to the bridge, which is made where it is missing; its end is eth0."""
+    if BRIDGE not in _links():
+        _ip("link", "add", BRIDGE, "type", "bridge")
+        _ip("link", "set", BRIDGE, "alias", str(STATE.parent))
+        _ip("address", "add", _ADDRESS, "dev", BRIDGE)
+        _ip("link", "set", BRIDGE, "up")
+    disconnect(link)  # of a node that was killed; the kernel would take a minute to remove it by itself
+    _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(process))
+    _ip("link", "set", link, "master", BRIDGE, "up")
+
+
+def disconnect(link: str) -> None:
+    """Removes a node's link, if it is there."""
+    if _links().get(link, {}).get("master") == BRIDGE:
+        _ip("link", "delete", link)
+
+
+def remove() -> bool:
+    """Removes this checkout's bridge; whether there is none of anybody's left."""
+    bridge = _links().get(BRIDGE)
+    if bridge and bridge.get("ifalias") == str(STATE.parent):
+        _ip("link", "delete", BRIDGE)
+        return True
+    return bridge is None
+
+
+def _links() -> dict[str, dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(_ip("-json", "-details", "address", "show") or "[]")
+    return {each["ifname"]: each for each in listed if "ifname" in each}
+
+
+def _ip(*arguments: str) -> str:
+    """Runs `ip` on this machine's network; where this machine has none, the node's program does it."""
+    command = [shutil.which("ip") or "ip", *arguments]
+    if not Path(command[0]).is_file():
+        command = ["chroot", str(parts.DEBIAN.folder / "root"), "/sbin/ip", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SandboxError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
