@@ -74,7 +74,8 @@ def _go(
 
 def _pinned(package: str) -> str:
     """The version of a Python package that requirements.in asks for."""
-    return re.findall(rf"^{re.escape(package)}==(\S+)", (CHECKOUT / "requirements.in").read_text(), re.MULTILINE)[0]
+    found = re.search(rf"^{re.escape(package)}==(\S+)", (CHECKOUT / "requirements.in").read_text(), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _required(folder: Path, module: str) -> str:
@@ -325,9 +326,9 @@ NODE_PROGRAMS: Final = _go(
     "node-programs",
     750,
     "node",
-    "./kubernetes ./coredns ./etcd tool",
+    "./kubernetes ./coredns ./etcd ./metrics-server tool",
     build=_build_node_programs,
-    sources=["kubernetes", "coredns", "etcd"],
+    sources=["kubernetes", "coredns", "etcd", "metrics-server"],
     programs=[
         *((name, "k8s.io/kubernetes") for name in KUBERNETES_PROGRAMS),
         ("etcd", "go.etcd.io/etcd/server/v3"),
