@@ -1,0 +1,1 @@
+"""What `make` calls besides the sandbox. Nothing that is deployed imports it."""

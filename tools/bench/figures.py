@@ -1,0 +1,145 @@
+"""The measured figures as values: what was compared with what, in which runs, and which target it has to hold."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+
+class BenchError(Exception):
+    """Something that the person can fix, or a step that failed: one line."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    """What was measured."""
+    unit: str
+    """The unit of `ours` and `other`: s, /s, ms, MB, GB, min, CPU-min."""
+    ours: Sequence[float]
+    """What was measured in each run."""
+    against: str = ""
+    """What `other` is; empty where the figure is compared with nothing."""
+    other: Sequence[float] = ()
+    """The same runs without the program, or without the Ingress."""
+    target: float | None = None
+    """For the ratio; where nothing is compared, for the median of `ours`."""
+    at_least: bool = False
+    """Whether the target is the least that is allowed, and not the most."""
+
+    def __post_init__(self) -> None:
+        if not self.ours:
+            raise ValueError(f"{self.what}: has no run")
+        if self.other and len(self.other) != len(self.ours):
+            raise ValueError(f"{self.what}: {len(self.ours)} runs against {len(self.other)}")
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the ratios within each run; None where nothing is compared."""
+        if not self.other:
+            return None
+        return statistics.median(one / two for one, two in zip(self.ours, self.other, strict=True))
+
+    @property
+    def verdict(self) -> str:
+        """`held` or `missed`; empty where there is no target."""
+        if self.target is None:
+            return ""
+        figure = statistics.median(self.ours) if self.ratio is None else self.ratio
+        held = figure >= self.target if self.at_least else figure <= self.target
+        return "held" if held else "missed"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one section measured, and when, where and of which version."""
+
+    name: str
+    rows: Sequence[Row]
+    runs: int
+    date: str
+    commit: str
+    machine: str
+    notes: Sequence[str] = field(default=())
+    """What a reader of the figures has to know besides: failed requests, what did not fit."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The newest figures of each section, in the order of the report."""
+
+    sections: Mapping[str, Section] = field(default_factory=dict)
+
+    def with_section(self, section: Section) -> Self:
+        """The same with the newest figures of one section."""
+        return type(self)({**self.sections, section.name: section})
+
+    def write(self, file: Path) -> None:
+        """Writes it as JSON, in one step."""
+        half = file.with_suffix(".partial")
+        half.write_text(json.dumps([asdict(each) for each in self.sections.values()], indent=1) + "\n")
+        half.replace(file)
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """What was written; nothing where there is no such file.
+
+        Raises:
+            BenchError: It is not what `write` writes.
+        """
+        if not file.exists():
+            return cls()
+        try:
+            found: list[dict[str, Any]] = json.loads(file.read_text())
+            sections = [Section(**{**each, "rows": [Row(**row) for row in each["rows"]]}) for each in found]
+        except (ValueError, TypeError, KeyError) as problem:
+            raise BenchError(f"{file} cannot be read ({problem}): delete it") from None
+        return cls({each.name: each for each in sections})
+
+
+def this_machine() -> str:
+    """CPU model, cores, memory and kernel of this machine, as one line."""
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    cores = len(os.sched_getaffinity(0))
+    return f"{cpu}, {cores} cores, {memory('MemTotal') / 2**30:.1f} GiB of memory, Linux {platform.release()}"
+
+
+def memory(name: str) -> float:
+    """A value of /proc/meminfo, in bytes."""
+    return next(float(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith(f"{name}:"))
+
+
+def today() -> str:
+    """The date, as it is stored."""
+    return date.today().isoformat()
+
+
+def commit_of(checkout: Path) -> str:
+    """The commit that is checked out, `with changes` where files differ from it; `unknown` without git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        # The report itself is always changed once a section was measured.
+        changed = git("status", "--porcelain", "--", ".", ":!docs/performance.*")
+        return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _lines(file: str) -> list[str]:
+    return Path(file).read_text().splitlines()
