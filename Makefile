@@ -82,6 +82,10 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
 	$(python) -m pytest tests/workflows tests/engine tests/e2e tests/sandbox
 
+.PHONY: bench
+bench: .venv/dev-ready ## Measure the running sandbox, for an hour; RUNS=5, ONLY=deploy,idle; COLD=1 also builds from nothing
+	RUNS="$(RUNS)" ONLY="$(ONLY)" COLD="$(COLD)" STACK="$(STACK)" $(python) -m tools.bench
+
 .PHONY: check
 check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute
 	$(python) -m ruff check --quiet .
