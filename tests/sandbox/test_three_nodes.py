@@ -128,7 +128,8 @@ def test_the_game_shows_the_zone_of_its_pod(program: Program, cluster: Kubectl) 
 def test_a_node_is_drained_under_load_without_a_failed_request_or_a_lost_score(
     program: Program, cluster: Kubectl
 ) -> None:
-    node = node_of(program, next(name for name, state in members(program).items() if state == "SECONDARY"))
+    secondaries = [node_of(program, name) for name, state in members(program).items() if state == "SECONDARY"]
+    node = next(each for each in secondaries if each != _NAMES[0])  # which has the cluster's only CoreDNS
     with Load(program.game, f"drain-{secrets.token_hex(4)}", seconds=150) as load:
         try:
             cluster("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=100s")
@@ -136,7 +137,7 @@ def test_a_node_is_drained_under_load_without_a_failed_request_or_a_lost_score(
         finally:
             cluster("uncordon", node)
         eventually("the member is back", lambda: settled(program), 60)
-    assert load.failed == []
+    assert not load.failed, f"{len(load.failed)} of {load.answered}: {load.failed[:5]}"
     assert load.ran_to_the_end
     assert len(load.saved) > 100
     eventually("every member has every score", lambda: have_all(program, load.saved))
