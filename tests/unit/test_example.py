@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from tests.harness.recorder import ROOT, Recorded, SecretValue, record
-from tests.policy.test_policy import violations
+from tests.harness.violations import violations
 
 CONFIG = {
     "pacman:context": "mine",
