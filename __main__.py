@@ -33,7 +33,15 @@ def main() -> None:
 
     # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
     # path of this machine, into the state.
-    provider = k8s.Provider("kubernetes", kubeconfig="", context=config.context)
+    # Mutable: to replace a Secret or a ConfigMap that somebody changed would replace, by default, whatever mounts it,
+    # the database too.
+    provider = k8s.Provider(
+        "kubernetes",
+        kubeconfig="",
+        context=config.context,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
     on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
 
     fixed = FixedNamespace("namespace", config.namespace, config.context)

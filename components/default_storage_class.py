@@ -18,6 +18,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs, ObjectMetaPatchArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, StorageClassPatch
 
 import cluster
+from components.field_owners import TAKE_OVER
 
 # The switch of the Kubernetes provider by which a person says that a cluster is gone for good.
 FORGET = "PULUMI_K8S_DELETE_UNREACHABLE"
@@ -71,8 +72,8 @@ class DefaultStorageClass(pulumi.ComponentResource):
                     name=storage_class,
                     annotations={
                         cluster.DEFAULT_CLASS: value,
-                        # kubectl, or minikube at each start, owns the mark; this takes it over.
-                        "pulumi.com/patchForce": "true",
+                        # kubectl, or minikube at each start, owns the mark.
+                        **TAKE_OVER,
                     },
                 ),
                 # No output says it: the marks have to be read before they are changed, and restored after.
@@ -93,7 +94,7 @@ class DefaultStorageClass(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(
                 name=storage_class,
                 labels=cluster.OURS,
-                annotations={cluster.DEFAULT_CLASS: "true"},
+                annotations={cluster.DEFAULT_CLASS: "true", **TAKE_OVER},
             ),
             provisioner=new.provisioner,
             parameters=new.parameters,

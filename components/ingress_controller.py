@@ -11,6 +11,7 @@ from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.field_owners import TAKE_OVER
 from components.pods import NODE, RESTRICTED, Identity
 
 # Of 16 July 2026; the chart brings the controller 5.5.4.
@@ -54,6 +55,7 @@ class IngressController(pulumi.ComponentResource):
                 name=name,
                 # Open to the cluster, unlike the game's own: what ports the chart's pods have is the chart's to know.
                 labels={**Identity("nginx", name, role="controller").labels, **RESTRICTED},
+                annotations=TAKE_OVER,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -6,6 +6,8 @@ volume is empty is how clusters lose data, because it makes a second set while t
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ from pulumi_kubernetes.networking.v1 import (
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 from pulumi_random import RandomPassword
 
+from components.field_owners import TAKE_OVER
 from components.pods import Identity, apart, container_security, pod_security, spread
 
 PORT = 27017
@@ -113,8 +116,12 @@ class MongoStatefulSet(pulumi.ComponentResource):
         self.database = args.database
         self.client_labels = {f"{name}-client": "true"}
 
-        def meta(suffix: str = "", labels: Identity = server) -> ObjectMetaArgs:
-            return ObjectMetaArgs(name=name + suffix, namespace=args.namespace, labels=labels.labels)
+        def meta(
+            suffix: str = "", labels: Identity = server, annotations: Mapping[str, str] = TAKE_OVER
+        ) -> ObjectMetaArgs:
+            return ObjectMetaArgs(
+                name=name + suffix, namespace=args.namespace, labels=labels.labels, annotations=annotations
+            )
 
         # Alphanumeric, because these end in URLs and in a keyfile, whose alphabet is base64.
         root = RandomPassword(f"{name}-root", length=32, special=False, opts=child)
@@ -184,9 +191,11 @@ class MongoStatefulSet(pulumi.ComponentResource):
         )
 
         answers = TCPSocketActionArgs(port="mongo")
+        # By themselves, providers before 4.26 call a change done before the controller has begun with it.
+        all_ready = [f"jsonpath={{.status.{count}Replicas}}={args.members}" for count in ("updated", "ready")]
         stateful_set = StatefulSet(
             name,
-            metadata=meta(),
+            metadata=meta(annotations={**TAKE_OVER, "pulumi.com/waitFor": json.dumps(all_ready)}),
             spec=StatefulSetSpecArgs(
                 replicas=args.members,
                 service_name=service.metadata.name,

@@ -17,6 +17,7 @@ from pulumi_kubernetes.networking.v1 import (
     ServiceBackendPortArgs,
 )
 
+from components.field_owners import TAKE_OVER
 from components.pods import Identity
 
 # What fits a page that loads some thirty files and posts a score of 200 bytes now and then: bodies of 16 KiB at most,
@@ -91,6 +92,7 @@ class NginxIngress(pulumi.ComponentResource):
                 namespace=args.namespace,
                 labels=Identity("pacman", name).labels,
                 annotations={
+                    **TAKE_OVER,
                     **LIMITS,
                     **(HTTPS if args.tls_secret else {}),
                     **(_issued_by(args.tls_issuer) if args.tls_issuer else {}),
@@ -122,8 +124,6 @@ def _issued_by(issuer: str) -> dict[str, str]:
         "cert-manager.io/cluster-issuer": issuer,
         # A challenge on a second Ingress of the same host would be refused by controllers that give a host to one only.
         "acme.cert-manager.io/http01-edit-in-place": "true",
-        # So the rules are cert-manager's after the first challenge, and have to be taken back when they change.
-        "pulumi.com/patchForce": "true",
     }
 
 

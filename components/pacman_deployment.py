@@ -54,6 +54,7 @@ from pulumi_kubernetes.rbac.v1 import (
     SubjectArgs,
 )
 
+from components.field_owners import TAKE_OVER
 from components.pods import Identity, container_security, pod_security, spread
 
 PORT = 8080
@@ -119,7 +120,7 @@ class PacmanDeployment(pulumi.ComponentResource):
         super().__init__("pacman:index:PacmanDeployment", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         server = Identity("pacman", name)
-        meta = ObjectMetaArgs(name=name, namespace=args.namespace, labels=server.labels)
+        meta = ObjectMetaArgs(name=name, namespace=args.namespace, labels=server.labels, annotations=TAKE_OVER)
 
         account = ServiceAccount(name, metadata=meta, automount_service_account_token=False, opts=child)
         if args.location:
@@ -127,13 +128,7 @@ class PacmanDeployment(pulumi.ComponentResource):
 
         deployment = Deployment(
             name,
-            metadata=ObjectMetaArgs(
-                name=name,
-                namespace=args.namespace,
-                labels=server.labels,
-                # Whoever scaled last owns `replicas`, also an autoscaler that is gone: to be taken over, no conflict.
-                annotations={"pulumi.com/patchForce": "true"},
-            ),
+            metadata=meta,
             spec=DeploymentSpecArgs(
                 replicas=args.replicas,
                 selector=LabelSelectorArgs(match_labels=server.selector),
@@ -236,7 +231,7 @@ class PacmanDeployment(pulumi.ComponentResource):
                 namespace=args.namespace,
                 labels=server.labels,
                 # The Deployment's own wait tells when the pods serve; the Service's would say it 10 s later.
-                annotations={"pulumi.com/skipAwait": "true"},
+                annotations={**TAKE_OVER, "pulumi.com/skipAwait": "true"},
             ),
             spec=ServiceSpecArgs(
                 type="ClusterIP",
@@ -295,7 +290,11 @@ class PacmanDeployment(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
     ) -> None:
         # Cluster-wide names: the namespace keeps two stacks on one cluster apart.
-        role_meta = ObjectMetaArgs(name=pulumi.Output.concat(namespace, f":{name}-node-reader"), labels=identity.labels)
+        role_meta = ObjectMetaArgs(
+            name=pulumi.Output.concat(namespace, f":{name}-node-reader"),
+            labels=identity.labels,
+            annotations=TAKE_OVER,
+        )
         role = ClusterRole(
             f"{name}-node-reader",
             metadata=role_meta,

@@ -6,6 +6,7 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
 from cluster import OURS
+from components.field_owners import TAKE_OVER
 from components.pods import RESTRICTED
 
 STACK = "pacman/stack"
@@ -35,7 +36,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
                 name=name,
                 labels={**OURS, **RESTRICTED},
                 # By which FixedNamespace knows whose it is. No label: a stack's name may be too long for one.
-                annotations={STACK: this_stack()},
+                annotations={STACK: this_stack(), **TAKE_OVER},
             ),
             opts=child,
         )
@@ -43,7 +44,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
 
         NetworkPolicy(
             f"{name}-default-deny",
-            metadata=ObjectMetaArgs(name="default-deny", namespace=self.namespace, labels=OURS),
+            metadata=ObjectMetaArgs(name="default-deny", namespace=self.namespace, labels=OURS, annotations=TAKE_OVER),
             spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress"]),
             opts=child,
         )

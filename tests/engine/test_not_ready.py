@@ -22,8 +22,8 @@ def test_an_image_that_does_not_exist_is_named_the_game_plays_on_and_the_right_o
     """The provider gives a Deployment 10 minutes; an annotation makes that 20 s here."""
     program.use()
     program.up().ok()
-    force = '"pulumi.com/patchForce": "true"'
-    with program.changed("components/pacman_deployment.py", force, f'{force}, "pulumi.com/timeoutSeconds": "20"'):
+    annotations = ("annotations=TAKE_OVER)", 'annotations={**TAKE_OVER, "pulumi.com/timeoutSeconds": "20"})')
+    with program.changed("components/pacman_deployment.py", *annotations):
         program.use(pacmanImage=ABSENT)
         failed = program.up()
     assert failed.exit_code != 0

@@ -129,6 +129,14 @@ def labels(run: Recorded) -> Iterator[str]:
                     yield _fault(r, place, f"app.kubernetes.io/{label} must be {value or 'set'}, is {is_set}")
 
 
+def field_owners(run: Recorded) -> Iterator[str]:
+    """Every object, and every patch of one, takes its fields back from whoever changed them."""
+    for r in run.kubernetes():
+        force = "pulumi.com/patchForce"
+        if r.kind != "Release" and r.manifest["metadata"].get("annotations", {}).get(force) != "true":
+            yield _fault(r, "metadata.annotations", f"{force} must be true")
+
+
 def selectors(run: Recorded) -> Iterator[str]:
     """A selector is what `Identity` says and finds pods of its own component; a peer finds some pod of the stack."""
     for r, component in _objects(run):
@@ -262,8 +270,8 @@ def dependencies(run: Recorded) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(parents, providers, names, namespaces, labels, selectors, ports, tokens, secrets, service_links, policies),
-    *(outputs, dependencies),
+    *(parents, providers, names, namespaces, labels, field_owners, selectors, ports, tokens, secrets, service_links),
+    *(policies, outputs, dependencies),
 )
 
 

@@ -13,6 +13,7 @@ import cluster
 from cluster import DEFAULT_CLASS
 from components import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
 from components.default_storage_class import FORGET, _MarksProvider
+from components.field_owners import TAKE_OVER
 from tests.harness.recorder import Recorded, record
 
 
@@ -64,7 +65,7 @@ class TestPatches:
         made = run.one("StorageClass")
         assert made.depends_on == frozenset({run.one("DefaultMarks").urn})
         assert made.manifest["metadata"]["name"] == "fast"
-        assert made.manifest["metadata"]["annotations"] == {DEFAULT_CLASS: "true"}
+        assert made.manifest["metadata"]["annotations"] == {DEFAULT_CLASS: "true", **TAKE_OVER}
         assert made.manifest["provisioner"] == "disks.example"
         assert made.manifest["parameters"] == {"encrypted": "true"}
         assert made.manifest["allowVolumeExpansion"] is True

@@ -158,7 +158,7 @@ class TestRollout:
 
     def test_up_does_not_wait_for_the_service_after_the_pods(self) -> None:
         annotations = declare().one("Service").manifest["metadata"]["annotations"]
-        assert annotations == {"pulumi.com/skipAwait": "true"}
+        assert annotations["pulumi.com/skipAwait"] == "true"
         waited_for = declare().one("Deployment").manifest["metadata"]["annotations"]
         assert "pulumi.com/skipAwait" not in waited_for
 
