@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from sandbox import node
+from sandbox.places import CHECKOUT
 from tools.bench import __main__ as command_line
 from tools.bench import figures, report, sandbox_section
 from tools.bench.figures import BenchError, Report, Row, Section
-from tools.bench.rig import Stopwatch, manifests_of, run, until
+from tools.bench.rig import Stopwatch, copy_checkout, manifests_of, run, uninterrupted, until
 
 DEPLOY = Row("up", "s", [20, 22, 30], "kubectl", [10, 20, 20], 1.3)
 RATE = Row("scores", "/s", [900], "the pod", [1000], 0.8, at_least=True)
@@ -247,3 +249,19 @@ def test_the_commit_is_unknown_outside_of_git(tmp_path: Path) -> None:
 
 def test_memory_counts_a_process_and_all_below_it() -> None:
     assert sandbox_section.memory_of_node(1) > 10**6
+
+
+def test_an_interruption_during_the_cleanup_waits_for_its_end() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        # What is started meanwhile, such as the node, must not inherit that it is ignored.
+        assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_copy_of_the_checkout_has_its_files_and_none_that_git_ignores(tmp_path: Path) -> None:
+    copy_checkout(tmp_path / "copy")
+    assert (tmp_path / "copy/Pulumi.yaml").read_text() == (CHECKOUT / "Pulumi.yaml").read_text()
+    assert (tmp_path / "copy/.venv/bin/python").exists()
+    assert not (tmp_path / "copy/.sandbox").exists()

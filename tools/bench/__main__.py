@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 from sandbox import build, node
 from sandbox.places import CHECKOUT, STATE, SandboxError
 from tools.bench import report as reports
-from tools.bench import sandbox_section
 from tools.bench.figures import BenchError, Report, Row, Section, commit_of, this_machine, today
 from tools.bench.load_sections import pods, throughput
 from tools.bench.rig import FOLDER, Cluster, say, uninterrupted
@@ -106,7 +105,6 @@ def _measure(name: str, runs: int) -> Section:
 def _clean(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster and a folder without anything of the bench, before and after."""
     cluster.refuse_foreign_namespace()
-    sandbox_section.repair()
     build.remove(FOLDER)
     FOLDER.mkdir(mode=0o700)
     try:

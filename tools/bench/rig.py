@@ -48,7 +48,12 @@ def say(text: str) -> None:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Lets a step that cleans up come to its end, also after a second Ctrl-C."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def wait(*_: object) -> None:
+        say("  removing what the bench made: this takes a moment")
+
+    # Not SIG_IGN, which a node that is started here would inherit, with everything that runs on it.
+    before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -86,13 +86,6 @@ def cold(runs: int) -> list[Row]:
     ]
 
 
-def repair() -> None:
-    """Ends what a bench that was killed has left of this section, so that its folder can be removed."""
-    if (_CLONE / "sandbox").is_dir():
-        with contextlib.suppress(Exception):
-            _Clone(CACHE).stop()
-
-
 def memory_of_node(first_process: int) -> float:
     """Bytes of memory that the processes of a node take, those of its pods included.
 
