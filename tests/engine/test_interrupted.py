@@ -24,7 +24,7 @@ _UP = ("up", "--yes", "--skip-preview")
 def being_made(program: Program, kind: str, name: str) -> None:
     """Waits until an object exists; it is not ready then."""
     look = ("get", kind, name, "--ignore-not-found", "--output", "name")
-    eventually(f"{kind} {name} is being made", lambda: program.kubectl(*look), 60)
+    eventually(f"{kind} {name} is being made", lambda: program.kubectl(*look), 180)
 
 
 def objects(program: Program) -> set[str]:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.harness.engine import alive
+from tests.harness.engine import Result, alive
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
@@ -61,15 +61,11 @@ def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program
     program.up("--expect-no-changes").ok()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_an_up_that_is_interrupted_while_it_waits_ends_and_the_next_one_goes_on(
-    program: Program, number: signal.Signals
-) -> None:
-    program.use()
-    program.up().ok()
+def interrupted(program: Program, number: signal.Signals, *options: str) -> Result:
+    """What an `up` did that a signal ended while it waited for pods of an image that does not exist."""
     program.use(pacmanImage=ABSENT)
-    up = program.start("up", "--yes", "--skip-preview")
-    up.wait_for(lambda said: said.ephemeral and "Deployment::pacman" in said.urn)
+    up = program.start("up", "--yes", "--skip-preview", *options)
+    eventually("the Deployment is being changed", lambda: image(program) == ABSENT, 60)
     processes = up.processes()
     assert len(processes) > 4, "the engine, the language host, the program, and providers"
     up.signal(number)
@@ -78,8 +74,37 @@ def test_an_up_that_is_interrupted_while_it_waits_ends_and_the_next_one_goes_on(
     assert stopped.exit_code != 0
     assert "Traceback" not in stopped.printed
     eventually("no process is left", lambda: not alive(processes))
-    assert deployment(program)["initErrors"], "what was changed is in the state"
     program.use()
-    assert "update" in program.up().ok().changes
+    return stopped
+
+
+def image(program: Program) -> str:
+    """The image that the Deployment wants, empty where there is none."""
+    live = program.kubectl.get("deployment", "pacman")
+    return str(live["spec"]["template"]["spec"]["containers"][0]["image"]) if live else ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_up_that_is_interrupted_keeps_what_it_made_and_the_next_one_goes_on(
+    program: Program, number: signal.Signals
+) -> None:
+    program.use()
+    program.up().ok()
+    program.kubectl("delete", "deployment", "pacman")
+    interrupted(program, number, "--refresh")
+    assert deployment(program)["initErrors"]
+    healed = program.up().ok()
+    assert healed.changes["update"] == 1
     assert not deployment(program).get("initErrors")
     assert program.ready_pods("pacman") == 1
+
+
+def test_a_change_that_is_interrupted_is_set_back_by_an_up_with_refresh(program: Program) -> None:
+    """Without --refresh it might not be: the provider tells the engine of a change only once it has waited for it."""
+    program.use()
+    program.up().ok()
+    interrupted(program, signal.SIGINT)
+    program.up("--refresh").ok()
+    assert image(program) == program.config["pacmanImage"]
+    assert program.ready_pods("pacman") == 1
+    assert set(program.preview("--refresh").ok().changes) == {"same"}
