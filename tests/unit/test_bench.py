@@ -12,9 +12,9 @@ import pytest
 from sandbox import node
 from sandbox.places import CHECKOUT
 from tools.bench import __main__ as command_line
-from tools.bench import figures, report, sandbox_section
+from tools.bench import figures, report
 from tools.bench.figures import BenchError, Report, Row, Section
-from tools.bench.rig import Stopwatch, copy_checkout, manifests_of, run, uninterrupted, until
+from tools.bench.rig import Stopwatch, copy_checkout, manifests_of, memory_of_node, run, uninterrupted, until
 
 DEPLOY = Row("up", "s", [20, 22, 30], "kubectl", [10, 20, 20], 1.3)
 RATE = Row("scores", "/s", [900], "the pod", [1000], 0.8, at_least=True)
@@ -248,7 +248,7 @@ def test_the_commit_is_unknown_outside_of_git(tmp_path: Path) -> None:
 
 
 def test_memory_counts_a_process_and_all_below_it() -> None:
-    assert sandbox_section.memory_of_node(1) > 10**6
+    assert memory_of_node(1) > 10**6
 
 
 def test_an_interruption_during_the_cleanup_waits_for_its_end() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sandbox import node
 from tools.bench.figures import BenchError, Row, memory
-from tools.bench.rig import HOST, Cluster, PacmanProject, run, say, score_is_saved
+from tools.bench.rig import HOST, Cluster, PacmanProject, memory_of_node, run, say, score_is_saved
 
 CONNECTIONS: Final = (1, 16, 64)
 """How many connections send one request after the other, at the same time."""
@@ -70,12 +70,12 @@ def pods(cluster: Cluster, runs: int) -> tuple[list[Row], list[str]]:
     sizes, notes = list(PODS), list[str]()
     for number in range(runs):
         for size in list(sizes):
-            say(f"  run {number + 1} of {runs}: {size} pods")
+            say(f"  run {number + 1} of {runs}: pods, {size}")
             cluster.scale(0)
             cluster.wait_for_pods(0)
             time.sleep(_SETTLE_SECONDS)
-            before = memory("MemAvailable")
-            took = None if before < size * _POD_BYTES else _start(cluster, size)
+            before = _node_bytes()
+            took = _start(cluster, size) if memory("MemAvailable") > size * _POD_BYTES else None
             if took is None:
                 # The larger ones do not, either.
                 sizes = [each for each in sizes if each < size]
@@ -83,7 +83,7 @@ def pods(cluster: Cluster, runs: int) -> tuple[list[Row], list[str]]:
                 break
             time.sleep(_SETTLE_SECONDS)
             seconds[size].append(took)
-            megabytes[size].append((before - memory("MemAvailable")) / size / 10**6)
+            megabytes[size].append((_node_bytes() - before) / size / 10**6)
     one = f"{PODS[0]} pod"
     return [
         *(
@@ -118,6 +118,13 @@ def _start(cluster: Cluster, pods: int) -> float | None:
         if time.monotonic() - began > _START_SECONDS:
             raise BenchError(f"{pods} pods are not ready in {_START_SECONDS:.0f} s")
     return time.monotonic() - began
+
+
+def _node_bytes() -> float:
+    process = node.FIRST.pid()
+    if process is None:
+        raise BenchError("the sandbox does not run any more: make up")
+    return memory_of_node(process)
 
 
 def _is_unschedulable(pod: dict[str, Any]) -> bool:

@@ -47,7 +47,8 @@ SECTIONS: Final = {
     "pods": (
         "More pods",
         f"`kubectl scale` from 0 to {', '.join(map(str, PODS))} pods of Pacman, until all are ready. The memory is what"
-        " the machine has less available (`MemAvailable`) than before, for each pod. Here a pod requests"
+        " the processes of the node take more than before, for each pod: the pods' own, their shims, and what kubelet"
+        " and the API server take more. Memory that several processes share is counted once (PSS). Here a pod requests"
         f" {POD_CPU} of CPU, so that {PODS[-1]} fit on two cores.",
     ),
     "sandbox": (
@@ -146,7 +147,7 @@ def plot(report: Report, file: Path) -> None:
         for column, (unit, title) in enumerate(_GROWTH.items()):
             growth = [row for row in section.rows if row.unit == unit] if section else []
             _draw_growth(figure.add_subplot(grid[1, column]), title, growth)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _draw_ratios(axes: Axes, rows: Sequence[Row]) -> None:

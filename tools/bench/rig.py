@@ -172,6 +172,28 @@ def copy_checkout(target: Path, *, with_packages: bool = True) -> None:
         (target / ".venv").symlink_to(sys.prefix)
 
 
+def memory_of_node(first_process: int) -> float:
+    """Bytes of memory that the processes of a node take, those of its pods included.
+
+    Memory that several processes share is counted once (PSS).
+    """
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    within = new = {first_process}
+    while new:
+        new = {process for process, parent in parents.items() if parent in new}
+        within = within | new
+    total = 0
+    for process in within:
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
 class Project:
     """A Pulumi program in a folder of its own, with one stack whose backend and passphrase lie beside it."""
 

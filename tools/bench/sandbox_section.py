@@ -17,7 +17,17 @@ from typing import Final
 from sandbox import build, engine, node, parts
 from sandbox.places import CACHE, CHECKOUT
 from tools.bench.figures import Row
-from tools.bench.rig import FOLDER, Stopwatch, copy_checkout, run, say, score_is_saved, uninterrupted, until
+from tools.bench.rig import (
+    FOLDER,
+    Stopwatch,
+    copy_checkout,
+    memory_of_node,
+    run,
+    say,
+    score_is_saved,
+    uninterrupted,
+    until,
+)
 
 _CLONE: Final = FOLDER / "checkout"
 _EMPTY_CACHE: Final = FOLDER / "cache"
@@ -84,28 +94,6 @@ def cold(runs: int) -> list[Row]:
         Row("CPU time of that, without the node's own", "CPU-min", [cpu / 60], target=26),
         Row("disk: the cache after that", "GB", [cache / 10**9], target=3),
     ]
-
-
-def memory_of_node(first_process: int) -> float:
-    """Bytes of memory that the processes of a node take, those of its pods included.
-
-    Memory that several processes share is counted once (PSS).
-    """
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    within = new = {first_process}
-    while new:
-        new = {process for process, parent in parents.items() if parent in new}
-        within = within | new
-    total = 0
-    for process in within:
-        with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
 
 
 def disk_of(*folders: Path) -> float:
