@@ -185,13 +185,19 @@ class TestSettings:
 
 
 @pytest.mark.parametrize(
-    ("running", "said"), [(0, "the sandbox does not run: make up"), (3, "the sandbox has 3 nodes, .*: make up NODES=1")]
+    ("running", "current", "said"),
+    [
+        (0, True, "the sandbox does not run: make up"),
+        (1, False, "the sandbox runs versions that are not those of this checkout: make up"),
+        (3, True, "the sandbox has 3 nodes, .*: make up NODES=1"),
+    ],
 )
 def test_a_sandbox_that_cannot_be_measured_is_refused_with_the_command_to_give(
-    monkeypatch: pytest.MonkeyPatch, running: int, said: str
+    monkeypatch: pytest.MonkeyPatch, running: int, current: bool, said: str
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(node.Node, "pid", lambda self: self.number if self.number <= running else None)
+    monkeypatch.setattr(node.Node, "is_current", current)
     with pytest.raises(BenchError, match=said):
         command_line._check_sandbox()
 

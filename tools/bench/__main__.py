@@ -124,6 +124,8 @@ def _check_sandbox() -> None:
     running = [each.name for each in node.ALL if each.pid() is not None]
     if node.FIRST.name not in running:
         raise BenchError("the sandbox does not run: make up")
+    if not node.FIRST.is_current:
+        raise BenchError("the sandbox runs versions that are not those of this checkout: make up")
     if len(running) > 1:
         raise BenchError(f"the sandbox has {len(running)} nodes, and the bench measures one: make up NODES=1")
 

@@ -415,7 +415,8 @@ def second_tag(image: str) -> Iterator[str]:
     try:
         yield other
     finally:
-        node.FIRST.run(*ctr, "remove", f"docker.io/{other}")
+        with uninterrupted():
+            node.FIRST.run(*ctr, "remove", f"docker.io/{other}")
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
