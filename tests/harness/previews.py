@@ -2,7 +2,8 @@
 
 The cluster of the current kubeconfig stands in for each stack's own: a context of every name leads to it, and it gets
 what a stack expects to find, for as long as that takes. Each stack is previewed as new, in a namespace of
-its own name, and held to the policy pack. What a real cloud would answer, this cannot say.
+its own name, and held to the policy pack. What a real cloud would answer, this cannot say, nor whether the controller's
+chart takes its values: the provider reads the chart in a preview, and gets an empty one here.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Any
 import yaml
 
 import settings
+from components.ingress_controller import CHART_VERSION
 from tests.harness.engine import Engine, Result
 from tests.harness.recorder import ROOT, defaults, stack_config, stacks
 
@@ -36,6 +38,8 @@ class StackPreview(Engine):
         file = self.folder / f"Pulumi.{self._name}.yaml"
         # The namespace of the lesson may be there, of a stack that runs; and the passphrase is the test's own.
         config = yaml.safe_load(file.read_text())["config"] | {"pacman:namespace": f"preview-{self._name}"}
+        if "pacman:ingressChart" in config:
+            config["pacman:ingressChart"] = str(_empty_chart(self.folder))
         file.write_text(yaml.safe_dump({"config": config}))
 
     def held_to_policy(self) -> Result:
@@ -67,6 +71,15 @@ def cluster_for_every_stack() -> Iterator[Path]:
             if wanted:
                 _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", "-", stdin=_listed(wanted))
             _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CRD))
+
+
+def _empty_chart(folder: Path) -> Path:
+    """A chart of the controller's name and version, in which nothing is."""
+    chart = folder / "nginx-ingress"
+    chart.mkdir()
+    about = {"apiVersion": "v2", "name": "nginx-ingress", "version": CHART_VERSION}
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(about))
+    return chart
 
 
 def _missing() -> list[dict[str, Any]]:
