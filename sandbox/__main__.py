@@ -56,7 +56,7 @@ def node_(arguments: argparse.Namespace) -> None:
 
 def status(_: argparse.Namespace) -> None:
     """Says what runs, and what everything is made of. Exits with 3 where no node runs, as `systemctl status` does."""
-    contents = [each for part in parts.ALL if part is not parts.PROVIDER for each in part.contents()]
+    contents = [each for part in parts.ALL if part is not parts.PROVIDER for each in part.contents]
     print("Parts:")
     for content in (*contents, *engine.contents()):
         print(f"  {content.name:<24} {content.version:<40} {content.origin}")

@@ -62,7 +62,7 @@ class Part:
     """Parts that it takes things from."""
     fetch: Callable[["Build"], None] | None = None
     """Downloads what `build` compiles; a part without it is not compiled."""
-    contents: Callable[[], Sequence[Content]] = tuple
+    contents: Sequence[Content] = ()
     """What is in it, with versions and origins."""
 
     @cached_property

@@ -68,9 +68,7 @@ def contents() -> list[Content]:
         place = provider_file(environment().home, Path(sys.executable), name)
         version = f"installed as {place.parent.name.rpartition('-v')[2]}"
         if place.is_symlink() and place.resolve().is_relative_to(parts.PROVIDER.folder):
-            found += [
-                Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents()
-            ]
+            found += [Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents]
         elif name == "random" and is_stand_in(place):
             found.append(Content("provider random", version, "stand-in, sandbox/plugins/random.py"))
         else:

@@ -1,4 +1,4 @@
-"""Packs folders as a container image, in the layout of the Open Container Initiative (image-spec 1.1).
+"""Packs folders as a container image, in the layout that `docker save` writes and `ctr images import` reads.
 
 Nothing here is compressed: the image goes from one folder of this machine to another.
 """
@@ -10,9 +10,8 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-_MEDIA: Final = "application/vnd.oci.image"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -42,49 +41,31 @@ def pack(image: Image, layers: Sequence[Path], folder: Path) -> Path:
     Returns:
         The archive.
     """
-    packed = [_pack_layer(layer, folder / f"{number}.layer") for number, layer in enumerate(layers)]
-    digests = [f"sha256:{hashlib.file_digest(layer.open('rb'), 'sha256').hexdigest()}" for layer in packed]
-    config = _json(
-        {
-            "architecture": "amd64",
-            "os": "linux",
-            "config": {
-                "User": image.user,
-                "Env": [f"{name}={value}" for name, value in {"PATH": _PATH, **image.environment}.items()],
-                "Entrypoint": list(image.entrypoint),
-                "Cmd": list(image.command),
-                "WorkingDir": image.folder,
-            },
-            "rootfs": {"type": "layers", "diff_ids": digests},
-        }
-    )
-    descriptors = [
-        {"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": digest, "size": layer.stat().st_size}
-        for digest, layer in zip(digests, packed, strict=True)
-    ]
-    manifest = _json(
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_MEDIA}.manifest.v1+json",
-            "config": _descriptor("config.v1+json", config),
-            "layers": descriptors,
-        }
-    )
-    name = {
-        "io.containerd.image.name": image.reference,
-        "org.opencontainers.image.ref.name": image.reference.rpartition(":")[2],
-    }
-    index = {"schemaVersion": 2, "manifests": [{**_descriptor("manifest.v1+json", manifest), "annotations": name}]}
     archive = folder / f"{image.reference.rpartition('/')[2].replace(':', '-')}.tar"
+    packed = [_pack_layer(layer, folder / f"{number}.tar") for number, layer in enumerate(layers)]
+    digests = [hashlib.file_digest(layer.open("rb"), "sha256").hexdigest() for layer in packed]
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {
+            "User": image.user,
+            "Env": [f"{name}={value}" for name, value in {"PATH": _PATH, **image.environment}.items()],
+            "Entrypoint": list(image.entrypoint),
+            "Cmd": list(image.command),
+            "WorkingDir": image.folder,
+        },
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
+    }
+    content = {"Config": "config.json", "RepoTags": [image.reference], "Layers": [layer.name for layer in packed]}
     with tarfile.open(archive, "w") as tar:
-        _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        _add(tar, "index.json", _json(index))
-        for body in (config, manifest):
-            _add(tar, _blob(_digest(body)), body)
-        for digest, layer in zip(digests, packed, strict=True):
-            tar.add(layer, arcname=_blob(digest))
-    for layer in packed:
-        layer.unlink()
+        for name, value in (("config.json", config), ("manifest.json", [content])):
+            body = json.dumps(value).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            tar.addfile(entry, io.BytesIO(body))
+        for layer in packed:
+            tar.add(layer, arcname=layer.name)
+            layer.unlink()
     return archive
 
 
@@ -98,25 +79,3 @@ def _without_time(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """The same tree gives the same layer; device files are the runtime's to make."""
     entry.mtime = 0
     return None if entry.isdev() else entry
-
-
-def _descriptor(media: str, body: bytes) -> dict[str, Any]:
-    return {"mediaType": f"{_MEDIA}.{media}", "digest": _digest(body), "size": len(body)}
-
-
-def _digest(body: bytes) -> str:
-    return f"sha256:{hashlib.sha256(body).hexdigest()}"
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _add(tar: tarfile.TarFile, name: str, body: bytes) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(body)
-    tar.addfile(entry, io.BytesIO(body))

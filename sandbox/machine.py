@@ -10,8 +10,8 @@ from typing import Final
 
 from sandbox.places import CACHE, STATE, SandboxError
 
-# Bytes. While the toolchain is built, the Go caches grow to 13 GB; what stays is 3 GB, and a node's disk 2 GB.
-BUILD_BYTES: Final = 20 * 10**9
+# Bytes. While everything is built, the Go caches grow to 11 GB; what stays is 2 GB, and a node's disk 2 GB.
+BUILD_BYTES: Final = 15 * 10**9
 RUN_BYTES: Final = 3 * 10**9
 _GO: Final = (1, 26)
 

@@ -51,17 +51,20 @@ def connect(link: str, process: int) -> None:
 
 def disconnect(link: str) -> None:
     """Removes a node's link, if it is there."""
-    if _links().get(link, {}).get("master") == BRIDGE:
+    if link in _links():
         _ip("link", "delete", link)
 
 
-def remove() -> bool:
-    """Removes this checkout's bridge; whether there is none of anybody's left."""
+def is_anothers() -> bool:
+    """Whether another checkout has the network: then its nodes run, and none of this one."""
     bridge = _links().get(BRIDGE)
-    if bridge and bridge.get("ifalias") == str(STATE.parent):
+    return bridge is not None and bridge.get("ifalias") != str(STATE.parent)
+
+
+def remove() -> None:
+    """Removes this checkout's bridge, if it is there."""
+    if BRIDGE in _links() and not is_anothers():
         _ip("link", "delete", BRIDGE)
-        return True
-    return bridge is None
 
 
 def _links() -> dict[str, dict[str, Any]]:

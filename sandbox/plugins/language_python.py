@@ -105,49 +105,12 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         """The version of the SDK that this host itself is made with."""
         return plugin_pb2.PluginInfo(version=importlib.metadata.version("pulumi"))
 
-    def About(  # noqa: N802
-        self, request: language_pb2.AboutRequest, context: grpc.ServicerContext
-    ) -> language_pb2.AboutResponse:
-        """The interpreter, for `pulumi about`."""
-        python = Python(request.info)
-        asked = [python.executable, "-c", "import platform; print(platform.python_version())"]
-        version = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-        return language_pb2.AboutResponse(executable=python.executable, version=version)
-
     def GetRequiredPackages(  # noqa: N802
         self, request: language_pb2.GetRequiredPackagesRequest, context: grpc.ServicerContext
     ) -> language_pb2.GetRequiredPackagesResponse:
         """The plugins that the program's packages ask for."""
         packages = required_plugins(Python(request.info).packages())
         return language_pb2.GetRequiredPackagesResponse(packages=packages)
-
-    def GetRequiredPlugins(  # noqa: N802
-        self, request: language_pb2.GetRequiredPluginsRequest, context: grpc.ServicerContext
-    ) -> language_pb2.GetRequiredPluginsResponse:
-        """The same, as some commands still ask for it."""
-        plugins = [
-            plugin_pb2.PluginDependency(name=each.name, kind=each.kind, version=each.version, server=each.server)
-            for each in required_plugins(Python(request.info).packages())
-        ]
-        return language_pb2.GetRequiredPluginsResponse(plugins=plugins)
-
-    def GetProgramDependencies(  # noqa: N802
-        self, request: language_pb2.GetProgramDependenciesRequest, context: grpc.ServicerContext
-    ) -> language_pb2.GetProgramDependenciesResponse:
-        """The installed packages, for `pulumi about`; those that no other one needs, unless all are asked for."""
-        paths = [str(site) for site in Python(request.info).packages()]
-        installed = {each.name.lower(): each for each in importlib.metadata.distributions(path=paths)}
-        needed = {
-            requirement.replace(";", " ").replace("(", " ").split()[0].split("[")[0].rstrip("<>=!~.0123456789,").lower()
-            for each in installed.values()
-            for requirement in each.requires or []
-        }
-        dependencies = [
-            language_pb2.DependencyInfo(name=each.name, version=each.version)
-            for name, each in sorted(installed.items())
-            if request.transitiveDependencies or name not in needed
-        ]
-        return language_pb2.GetProgramDependenciesResponse(dependencies=dependencies)
 
     def InstallDependencies(  # noqa: N802
         self, request: language_pb2.InstallDependenciesRequest, context: grpc.ServicerContext

@@ -1,13 +1,12 @@
-"""A stand-in for the official random provider: RandomPassword, RandomString and RandomId.
+"""A stand-in for the official random provider, for RandomPassword only.
 
-A value is made once, and again when something it was made from changes: the resource is replaced then, which is also
-how the official provider behaves. Not here: RandomPassword's bcryptHash, which nothing in Python's library can make.
+A value is made once. When something that it was made from changes, the resource is replaced, as the official provider
+does. The output bcryptHash is missing, because nothing in Python's library can make it.
 """
 
-import base64
 import secrets
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
@@ -19,7 +18,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from sandbox.plugins.serving import sdk_version, serve
 
 _SPECIAL: Final = "!@#$%&*()-_=+[]{}<>:?"
-_STRING_DEFAULTS: Final[Mapping[str, Any]] = {
+_DEFAULTS: Final[Mapping[str, Any]] = {
     "lower": True,
     "upper": True,
     "numeric": True,
@@ -56,18 +55,6 @@ def random_string(inputs: Mapping[str, Any]) -> str:
     chosen += [secrets.choice(allowed) for _ in range(length - needed)]
     secrets.SystemRandom().shuffle(chosen)
     return "".join(chosen)
-
-
-def random_id(byte_length: int, prefix: str) -> tuple[str, dict[str, str]]:
-    """A random number as an id, and in the notations that RandomId gives it in, which have the prefix."""
-    raw = secrets.token_bytes(byte_length)
-    ident = base64.urlsafe_b64encode(raw).decode().rstrip("=")
-    return ident, {
-        "b64Std": prefix + base64.b64encode(raw).decode(),
-        "b64Url": prefix + ident,
-        "dec": prefix + str(int.from_bytes(raw)),
-        "hex": prefix + raw.hex(),
-    }
 
 
 class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
@@ -108,11 +95,10 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.CheckResponse:
         """Completes the inputs with their defaults, and refuses what no string can satisfy."""
         inputs = dict(PropertyValue.unmarshal_map(request.news))
-        if not request.urn.split("::")[2].endswith("RandomId"):
-            if "number" in inputs:  # its name before it was called numeric
-                inputs.setdefault("numeric", inputs["number"])
-            for key, value in _STRING_DEFAULTS.items():
-                inputs.setdefault(key, PropertyValue(float(value) if type(value) is int else value))
+        if not request.urn.split("::")[2].endswith(":RandomPassword"):
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this stand-in has RandomPassword only")
+        for key, value in _DEFAULTS.items():
+            inputs.setdefault(key, PropertyValue(float(value) if type(value) is int else value))
         failures = []
         known = _plain(inputs)
         if "length" in known and len(known) == len(inputs):
@@ -126,34 +112,18 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
         """Any change makes a new value."""
-        old, new = (PropertyValue.unmarshal_map(each) for each in (request.old_inputs, request.news))
-        before, after = _plain(old), _plain(new)
-        changed = sorted(key for key in old.keys() | new.keys() if before.get(key) != after.get(key))
+        old, new = (_plain(PropertyValue.unmarshal_map(each)) for each in (request.old_inputs, request.news))
+        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         return _Changed(changes=_Changed.DIFF_SOME if changed else _Changed.DIFF_NONE, replaces=changed, diffs=changed)
 
     def Create(  # noqa: N802
         self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
-        """Makes the value."""
+        """Makes the value. The id is not the value, since a state shows ids in plain."""
         inputs = PropertyValue.unmarshal_map(request.properties)
-        known = _plain(inputs)
-        kind = request.urn.split("::")[2].rpartition(":")[2]
-        made: dict[str, str] | None = None
-        ident = ""
-        if kind == "RandomId":
-            names: Sequence[str] = ("b64Std", "b64Url", "dec", "hex")
-            if not request.preview:
-                ident, made = random_id(int(known["byteLength"]), str(known.get("prefix") or ""))
-        else:
-            names = ("result",)
-            if not request.preview:
-                made = {"result": random_string(known)}
-                # A password is no identity: its id must not be the value.
-                ident = "none" if kind == "RandomPassword" else made["result"]
-        outputs = {name: PropertyValue(made[name] if made else rpc.UNKNOWN) for name in names}
-        if kind == "RandomPassword":
-            outputs = {name: value.with_secret(True) for name, value in outputs.items()}
-        return provider_pb2.CreateResponse(id=ident, properties=PropertyValue.marshal_map({**inputs, **outputs}))
+        result = PropertyValue(rpc.UNKNOWN if request.preview else random_string(_plain(inputs)))
+        outputs = PropertyValue.marshal_map({**inputs, "result": result.with_secret(True)})
+        return provider_pb2.CreateResponse(id="" if request.preview else "none", properties=outputs)
 
     def Read(  # noqa: N802
         self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
@@ -176,11 +146,6 @@ def main() -> None:
 
 
 def _plain(properties: Mapping[str, PropertyValue]) -> dict[str, Any]:
-    """The values that are known, without secret marks."""
-
-    def value(item: PropertyValue) -> Any:  # noqa: ANN401 - a piece of JSON
-        if isinstance(item.value, Mapping):
-            return {key: value(each) for key, each in item.value.items()}
-        return item.value
-
-    return {key: value(item) for key, item in properties.items() if item.value != rpc.UNKNOWN}
+    """The values that are known, without secret marks; a map, such as `keepers`, as text that can be compared."""
+    known = {key: each.value for key, each in properties.items() if each.value != rpc.UNKNOWN}
+    return {key: repr(value) if isinstance(value, Mapping) else value for key, value in known.items()}

@@ -43,12 +43,6 @@ def test_an_impossible_random_string_is_refused(changes: dict[str, Any]) -> None
         random.random_string(_wanted(**changes))
 
 
-def test_a_random_id_is_one_number_in_several_notations() -> None:
-    ident, made = random.random_id(8, "p-")
-    assert made["b64Url"] == f"p-{ident}"
-    assert int(made["hex"].removeprefix("p-"), 16) == int(made["dec"].removeprefix("p-"))
-
-
 def test_the_plugins_of_a_program_are_those_of_its_packages(tmp_path: Path) -> None:
     for name, about in (
         ("pulumi_one", {"resource": True, "name": "one", "version": "1.2.3", "server": "https://plugins.invalid"}),

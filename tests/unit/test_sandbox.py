@@ -4,6 +4,7 @@ Tools and links are replaced here, so nothing in this file shows that a node sta
 `make up` from nothing shows, and tests/sandbox on the node.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -14,7 +15,7 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +253,7 @@ class TestParts:
                 assert parts.ALL.index(needed) < parts.ALL.index(part), f"{part.name} is built before {needed.name}"
 
     def test_everything_that_is_listed_has_a_version(self) -> None:
-        listed = [content for part in parts.ALL for content in part.contents()]
+        listed = [content for part in parts.ALL for content in part.contents]
         assert {"kubelet", "provider kubernetes", "pulumi", "mongod"} <= {each.name for each in listed}
         own = ("ingress-controller",)
         assert not [
@@ -293,7 +294,8 @@ def _wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_an_image_is_what_the_specification_says(tmp_path: Path) -> None:
+def test_an_image_is_an_archive_that_containerd_imports(tmp_path: Path) -> None:
+    """That it does import it, only a start of the node shows."""
     lower, upper = tmp_path / "lower", tmp_path / "upper"
     for layer, name in ((lower, "a"), (upper, "b")):
         layer.mkdir()
@@ -302,21 +304,15 @@ def test_an_image_is_what_the_specification_says(tmp_path: Path) -> None:
     archive = images.pack(image, [lower, upper], tmp_path)
     with tarfile.open(archive) as tar:
         read = {member.name: file.read() for member in tar if (file := tar.extractfile(member))}
-    index = json.loads(read["index.json"])
-    assert index["manifests"][0]["annotations"]["io.containerd.image.name"] == image.reference
-    manifest = json.loads(_blob(read, index["manifests"][0]))
-    config = json.loads(_blob(read, manifest["config"]))
+    (manifest,) = json.loads(read["manifest.json"])
+    assert manifest["RepoTags"] == [image.reference]
+    config = json.loads(read[manifest["Config"]])
     assert config["config"]["User"] == "999:999"
     assert config["config"]["WorkingDir"] == "/work"
     assert "KEY=value" in config["config"]["Env"]
-    assert [layer["digest"] for layer in manifest["layers"]] == config["rootfs"]["diff_ids"]
-    assert all(_blob(read, layer) for layer in manifest["layers"])
-
-
-def _blob(read: Mapping[str, bytes], descriptor: Mapping[str, Any]) -> bytes:
-    body = read[f"blobs/{descriptor['digest'].replace(':', '/')}"]
-    assert len(body) == descriptor["size"]
-    return body
+    digests = [f"sha256:{hashlib.sha256(read[layer]).hexdigest()}" for layer in manifest["Layers"]]
+    assert digests == config["rootfs"]["diff_ids"]
+    assert sorted(path.name for path in tmp_path.glob("*.tar")) == [archive.name], "the layers are in the archive only"
 
 
 class TestEnvironment:
@@ -417,6 +413,17 @@ class TestNetwork:
         monkeypatch.setattr(network, "_ip", lambda *arguments: ran.append(arguments))
         network.check()
         assert ran == [("link", "delete", network.BRIDGE)]
+
+    def test_a_node_of_another_checkout_keeps_its_link_when_this_one_is_stopped(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(node, "STATE", tmp_path / ".sandbox")
+        (tmp_path / ".sandbox/node").mkdir(parents=True)
+        theirs = {network.BRIDGE: {"ifalias": "/another"}, node.FIRST.link: {"master": network.BRIDGE}}
+        monkeypatch.setattr(network, "_links", lambda: theirs)
+        monkeypatch.setattr(network, "_ip", lambda *_: pytest.fail("nothing may be changed"))
+        monkeypatch.setattr(node, "_remove_cgroup", lambda _: pytest.fail("nothing may be removed"))
+        assert not cluster.stop()
 
 
 class TestNodes:
