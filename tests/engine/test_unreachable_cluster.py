@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.harness.kubectl import storage_class
 from tests.harness.program import Program
 
 # The discard port: nobody listens there.
@@ -38,15 +39,19 @@ def test_a_cluster_that_does_not_answer_is_one_line_and_nothing_is_made(away: st
 
 
 def test_a_stack_whose_cluster_is_gone_is_destroyed_only_when_the_person_says_so(away: str) -> None:
-    """Without the variable a cluster that is away for a moment would be forgotten, with all that is on it."""
-    with Program() as program:
+    """Without the variable a cluster that is away for a moment would be forgotten, with all that is on it.
+
+    With a default StorageClass, whose mark nobody can give back then.
+    """
+    with Program() as program, storage_class(program.kubectl, program.namespace, "false"):
+        program.use(defaultStorageClass=program.namespace, demoteStorageClasses=[])
         program.up().ok()
         kubeconfig = program.env["KUBECONFIG"]
         program.env["KUBECONFIG"] = away
         refused = program.destroy()
         assert refused.exit_code != 0
         assert "PULUMI_K8S_DELETE_UNREACHABLE" in refused.errors()
-        assert f"{program.namespace}/mongo" in {each["id"] for each in program.resources().values()}
+        assert "kubernetes:apps/v1:StatefulSet" in {each["type"] for each in program.state()["deployment"]["resources"]}
 
         program.env["PULUMI_K8S_DELETE_UNREACHABLE"] = "true"
         program.destroy().ok()
