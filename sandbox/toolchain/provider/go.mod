@@ -4,7 +4,10 @@ go 1.26.0
 
 replace github.com/pulumi/pulumi-kubernetes/sdk/v4 => ./sdk
 
-require github.com/pulumi/pulumi-kubernetes/provider/v4 v4.0.0-20260115033456-f47bc2d6f199
+require (
+	github.com/pulumi/pulumi-kubernetes/provider/v4 v4.0.0-20260115033456-f47bc2d6f199
+	golang.org/x/sys v0.38.0
+)
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.2 // indirect
@@ -205,7 +208,6 @@ require (
 	golang.org/x/net v0.47.0 // indirect
 	golang.org/x/oauth2 v0.30.0 // indirect
 	golang.org/x/sync v0.18.0 // indirect
-	golang.org/x/sys v0.38.0 // indirect
 	golang.org/x/term v0.37.0 // indirect
 	golang.org/x/text v0.31.0 // indirect
 	golang.org/x/time v0.12.0 // indirect

@@ -9,7 +9,18 @@ import (
 
 	"github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/provider"
 	"github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version"
+	"golang.org/x/sys/unix"
 )
+
+// endWithEngine ends this process when nobody reads its output any more: an engine that was killed says nothing else.
+func endWithEngine() {
+	stdout := []unix.PollFd{{Fd: int32(os.Stdout.Fd())}} // the end of a pipe is reported without being asked for
+	for {
+		if _, err := unix.Poll(stdout, -1); err != unix.EINTR {
+			os.Exit(0)
+		}
+	}
+}
 
 func main() {
 	program, err := os.Executable()
@@ -20,5 +31,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	go endWithEngine()
 	provider.Serve("kubernetes", version.Version, schema, nil)
 }

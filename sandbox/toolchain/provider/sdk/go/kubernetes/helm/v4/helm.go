@@ -35,7 +35,9 @@ func (RepositoryOptsOutput) ElementType() reflect.Type { return reflect.TypeFor[
 func (o RepositoryOptsOutput) ToRepositoryOptsOutput() RepositoryOptsOutput { return o }
 
 // ToRepositoryOptsOutputWithContext is the output itself.
-func (o RepositoryOptsOutput) ToRepositoryOptsOutputWithContext(context.Context) RepositoryOptsOutput { return o }
+func (o RepositoryOptsOutput) ToRepositoryOptsOutputWithContext(context.Context) RepositoryOptsOutput {
+	return o
+}
 
 // PostRenderer is a program that changes what a chart renders.
 type PostRenderer struct {
@@ -60,7 +62,9 @@ func (PostRendererOutput) ElementType() reflect.Type { return reflect.TypeFor[Po
 func (o PostRendererOutput) ToPostRendererOutput() PostRendererOutput { return o }
 
 // ToPostRendererOutputWithContext is the output itself.
-func (o PostRendererOutput) ToPostRendererOutputWithContext(context.Context) PostRendererOutput { return o }
+func (o PostRendererOutput) ToPostRendererOutputWithContext(context.Context) PostRendererOutput {
+	return o
+}
 
 func init() {
 	pulumi.RegisterInputType(reflect.TypeFor[RepositoryOptsInput](), RepositoryOptsOutput{})
