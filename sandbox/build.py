@@ -32,7 +32,7 @@ PARTS: Final = CACHE / "parts"
 GO_CACHE: Final = CACHE / "go"
 _OTHER_CACHES: Final = (CACHE / "npm", CACHE / "pip")
 # What the first estimate of the remaining time counts with, until the machine has shown its own speed.
-_TRUSTED_SECONDS: Final = 60.0
+_TRUSTED_SECONDS: Final = 120.0
 _TELLING: Final = re.compile(r"error|failed|cannot|refused|denied|no space|not found", re.IGNORECASE)
 
 

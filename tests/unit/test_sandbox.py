@@ -227,7 +227,7 @@ build.build([waiting], Progress())
         clock[0], half.share = 600, 0.5
         share, left = estimate()
         assert share == 0.25
-        assert first < 600 < 1000 < left <= 1800
+        assert first < 600 < 900 < left <= 1800
         # What an earlier build had done counts as done, and says nothing about the speed.
         whole.share = whole.inherited = 0.9
         assert estimate()[1] < 0.5 * left
