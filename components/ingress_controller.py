@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.field_owners import TAKE_OVER
@@ -59,6 +58,9 @@ class IngressController(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        # Slow to import, and most stacks use a controller that is there.
+        from pulumi_kubernetes.helm.v3 import Release
+
         release = Release(
             name,
             name=name,

@@ -57,7 +57,7 @@ def start(count: int | None, progress: Progress) -> None:
     with progress.step("loading images"), ThreadPoolExecutor() as pool:
         list(pool.map(Node.load_images, wanted))
     with progress.step("waiting for the cluster to be ready"):
-        _apply()
+        _apply(node.FIRST.folder / "applied", (node.FIRST.folder / "started").read_text())
         for each in wanted:
             each.wait_for("kubelet", partial(is_ready, each))
         dns = ("get", "deployment", "coredns", "--namespace", "kube-system")
@@ -200,13 +200,19 @@ def _claims_on(each: Node) -> list[str]:
     ]
 
 
-def _apply() -> None:
-    """The cluster's own objects. The storage classes only where they are missing: their marks may have been moved."""
+def _apply(record: Path, start: str) -> None:
+    """Applies the cluster's own objects, once for each start of the first node, whose versions cover them.
+
+    The storage classes only where they are missing: their marks may have been moved.
+    """
+    if record.exists() and record.read_text() == start:
+        return
     rbac = FILES / "toolchain/node/ingress-controller/rbac.yaml"
     manifests = [*sorted((FILES / "rootfs/manifests").glob("*.yaml")), rbac]
     kubectl("apply", "--filename", ",".join(map(str, manifests)), check=True)
     if not kubectl("get", "storageclass", "standard", "--ignore-not-found", "--output", "name"):
         kubectl("apply", "--filename", str(FILES / "rootfs/storage-classes.yaml"), check=True)
+    record.write_text(start)
 
 
 def _ingress_answers() -> bool:
