@@ -207,9 +207,7 @@ def _apply(record: Path, start: str) -> None:
     """
     if record.exists() and record.read_text() == start:
         return
-    rbac = FILES / "toolchain/node/ingress-controller/rbac.yaml"
-    manifests = [*sorted((FILES / "rootfs/manifests").glob("*.yaml")), rbac]
-    kubectl("apply", "--filename", ",".join(map(str, manifests)), check=True)
+    kubectl("apply", "--filename", str(FILES / "rootfs/manifests"), check=True)
     if not kubectl("get", "storageclass", "standard", "--ignore-not-found", "--output", "name"):
         kubectl("apply", "--filename", str(FILES / "rootfs/storage-classes.yaml"), check=True)
     record.write_text(start)
