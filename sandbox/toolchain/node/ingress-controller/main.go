@@ -66,7 +66,7 @@ func parseOptions(arguments []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("ingress-controller", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of a user with the rights in rbac.yaml")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of a user with the rights of the manifest 50-ingress-controller")
 	flags.StringVar(&o.class, "class", "nginx", "name of the IngressClass to serve")
 	flags.StringVar(&o.address, "address", "192.168.49.2", "IP address to publish in the status of Ingresses")
 	flags.StringVar(&o.nginx, "nginx", "/usr/sbin/nginx", "the nginx binary, 1.22 or newer")

@@ -1,7 +1,7 @@
 //go:build nginx
 
 // Tests with a real nginx: the one that NGINX_BINARY names, or the one on PATH. The cluster is client-go's fake, which keeps
-// objects and sends watches as a server does; what it can't prove is the rights in rbac.yaml and the server's own checks.
+// objects and sends watches as a server does; what it can't prove is the controller's rights and the server's own checks.
 package main
 
 import (
