@@ -113,13 +113,16 @@ def namespace_metadata(context: str, namespace: str) -> Mapping[str, Any] | None
     """The metadata of a namespace, None where there is none, or it may not be seen.
 
     Raises:
-        Exception: The cluster cannot be reached.
+        Exception: The cluster cannot be reached, or cannot answer.
     """
     with _connected(context) as api:
         try:
             found = _request(api, "GET", f"{_NAMESPACES}/{namespace}", {"Accept": "application/json"})
-        except _RefusedError:
-            return None
+        except RefusedError as refused:
+            # Any other refusal, such as by a server that is overloaded, does not say that there is none.
+            if refused.status in (403, 404):
+                return None
+            raise
     metadata: Mapping[str, Any] = found["metadata"]
     return metadata
 
@@ -214,7 +217,7 @@ def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401
 def _list_if_allowed(api: Any, path: str) -> list[dict[str, Any]] | None:  # noqa: ANN401
     try:
         return _list(api, path)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         return [] if refused.status == 404 else None
 
 
@@ -222,7 +225,7 @@ def _secrets(api: Any, namespace: str) -> frozenset[str] | None:  # noqa: ANN401
     path = f"{_NAMESPACES}/{namespace}/secrets?includeObject=None"
     try:
         rows = _request(api, "GET", path, {"Accept": _TABLE})["rows"]
-    except _RefusedError:
+    except RefusedError:
         return None
     return frozenset(row["cells"][0] for row in rows or [])
 
@@ -260,7 +263,7 @@ def _takes_pods(node: Mapping[str, Any]) -> bool:
     return not any(taint["effect"] in ("NoSchedule", "NoExecute") for taint in taints)
 
 
-class _RefusedError(RuntimeError):
+class RefusedError(RuntimeError):
     """The API answered, and not with what was asked for."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -274,5 +277,5 @@ def _request(api: Any, method: str, path: str, headers: Mapping[str, str], body:
     )
     answer = api.call_api(*call, _request_timeout=SECONDS)
     if answer.status >= 400:
-        raise _RefusedError(answer.status, f"{method} {path}: {answer.status} {answer.reason}")
+        raise RefusedError(answer.status, f"{method} {path}: {answer.status} {answer.reason}")
     return json.loads(answer.read())

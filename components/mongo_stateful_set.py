@@ -6,7 +6,6 @@ volume is empty is how clusters lose data, because it makes a second set while t
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,11 +190,9 @@ class MongoStatefulSet(pulumi.ComponentResource):
         )
 
         answers = TCPSocketActionArgs(port="mongo")
-        # By themselves, providers before 4.26 call a change done before the controller has begun with it.
-        all_ready = [f"jsonpath={{.status.{count}Replicas}}={args.members}" for count in ("updated", "ready")]
         stateful_set = StatefulSet(
             name,
-            metadata=meta(annotations={**TAKE_OVER, "pulumi.com/waitFor": json.dumps(all_ready)}),
+            metadata=meta(),
             spec=StatefulSetSpecArgs(
                 replicas=args.members,
                 service_name=service.metadata.name,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sandbox import build, cluster, engine, machine, node, parts
+from sandbox import build, cluster, engine, machine, network, node, parts
 from sandbox.node import Node
 from sandbox.places import CACHE, CHECKOUT, STATE, SandboxError
 from sandbox.progress import Progress
@@ -55,7 +55,7 @@ def node_(arguments: argparse.Namespace) -> None:
 
 
 def status(_: argparse.Namespace) -> None:
-    """Says what runs, and what everything is made of. Exits with 3 where no node runs, as `systemctl status` does."""
+    """Says what runs, and what everything is made of. Exits with 3, as systemctl does, where the first node is down."""
     contents = [each for part in parts.ALL if part is not parts.PROVIDER for each in part.contents]
     print("Parts:")
     for content in (*contents, *engine.contents()):
@@ -65,10 +65,10 @@ def status(_: argparse.Namespace) -> None:
             print(f"{its.name} runs at {its.address} in {its.zone}, its first process is {its.pid()}:")
             for line in running.values():
                 print(f"  {line}")
-        elif its.folder.exists():
+        elif its.folder.exists() and its is not node.FIRST:
             print(f"{its.name} does not run.")
-    if not any(each.pid() for each in node.ALL):
-        print("No node runs: `python -m sandbox up` starts it.")
+    if node.FIRST.pid() is None:
+        print(f"{node.FIRST.name}, which has the control plane, does not run: `python -m sandbox up` starts it.")
         raise SystemExit(3)
 
 
@@ -101,7 +101,11 @@ def clean(_: argparse.Namespace) -> None:
         for folder in ("stacks", "kubectl-cache", "pulumi-home"):
             if (STATE / folder).exists():
                 shutil.rmtree(STATE / folder)
-        print(f"Removed {STATE}, and {build.remove_stale(parts.ALL)} old parts from {CACHE}.", file=sys.stderr)
+        print(f"Removed the nodes' disks and the stacks from {STATE}.", file=sys.stderr)
+        if network.is_anothers():
+            print(f"Old parts stay in {CACHE}: the node of another checkout runs from there.", file=sys.stderr)
+        else:
+            print(f"Removed {build.remove_stale(parts.ALL)} old parts from {CACHE}.", file=sys.stderr)
 
 
 @contextmanager

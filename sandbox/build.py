@@ -64,12 +64,15 @@ class Part:
     """Downloads what `build` compiles; a part without it is not compiled."""
     contents: Sequence[Content] = ()
     """What is in it, with versions and origins."""
+    helpers: Sequence[Callable[..., object]] = ()
+    """Functions that `build` calls, and that decide what is built."""
 
     @cached_property
     def key(self) -> str:
         """A digest of everything that it is built from."""
         digest = hashlib.sha256()
-        for text in (self.name, inspect.getsource(self.build), *self.recipe, *(each.key for each in self.needs)):
+        functions = [inspect.getsource(each) for each in (self.build, *self.helpers)]
+        for text in (self.name, *functions, *self.recipe, *(each.key for each in self.needs)):
             digest.update(text.encode() + b"\0")
         for source in self.sources:
             for file in sorted(files(source)):
@@ -176,8 +179,12 @@ def build(parts: Sequence[Part], progress: Progress) -> None:
 @contextmanager
 def removing_caches(progress: Progress) -> Iterator[None]:
     """Removes the caches of Go, npm and pip, which takes a while, during something else that does."""
-    # An interruption does not wait for it: the next `up` removes what is left then.
-    remover = threading.Thread(target=remove, args=(GO_CACHE, *_OTHER_CACHES), daemon=True)
+    # Under another name, since an interruption does not wait for it: it must not go on in the caches of the next build,
+    # and the next `up` removes what is left.
+    for cache in (GO_CACHE, *_OTHER_CACHES):
+        if cache.exists():
+            cache.rename(cache.with_name(f"{cache.name}.removed-{os.getpid()}"))
+    remover = threading.Thread(target=remove, args=CACHE.glob("*.removed-*"), daemon=True)
     remover.start()
     yield
     if remover.is_alive():
@@ -223,7 +230,7 @@ def _build_all(missing: Sequence[Part], progress: Progress) -> None:
         for part, its in builds.items():
             waits = [built[needed] for needed in part.needs if needed in built]
             if part.fetch:
-                waits.append(downloading.submit(part.fetch, its))
+                waits.append(downloading.submit(_one_line, part.fetch, its))
             built[part] = (compiling if part.fetch else other).submit(_build_one, its, waits, progress)
             pending |= {built[part], *waits}
         estimate = _Estimate(list(builds.values()))
@@ -251,13 +258,19 @@ def _build_one(its: Build, waits: Sequence[Future[None]], progress: Progress) ->
     its.out.chmod(0o755)
     if not part.fetch:
         its.log.write_text("")
-    try:
-        part.build(its)
-        its.out.rename(part.folder)
-    except OSError as problem:
-        raise SandboxError(f"cannot build {part.name}: {_with_advice(str(problem.strerror or problem))}") from None
+    _one_line(part.build, its)
+    _one_line(lambda _: its.out.rename(part.folder), its)
     its.share = 1.0
     progress.say(f"  {part.name}: built in {duration(time.monotonic() - its.began)}")
+
+
+def _one_line(work: Callable[[Build], object], its: Build) -> None:
+    """Does some work of a part, and makes one line of what a person can cause in it, such as a full disk."""
+    try:
+        work(its)
+    except (OSError, subprocess.SubprocessError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        raise SandboxError(f"cannot build {its.part.name}: {_with_advice(reason)}") from None
 
 
 class _Estimate:

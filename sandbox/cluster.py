@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 from sandbox import network, node, parts
-from sandbox.node import Node
+from sandbox.node import Node, write_private
 from sandbox.places import CONTEXT, FILES, STATE, SandboxError
 from sandbox.progress import Progress
 
@@ -45,11 +45,12 @@ def start(count: int | None, progress: Progress) -> None:
         network.check()
     if node.FIRST.pid() is None:
         with progress.step(f"starting {node.FIRST.name}"):
-            _start_first()
+            node.FIRST.start()
+    _write_kubeconfig()
     with progress.step("waiting for the API server"):
         node.FIRST.wait_for("kube-apiserver", lambda: kubectl("get", "--raw", "/readyz") == "ok")
     _remove_nodes(node.ALL[count:], progress)
-    _COUNT.write_text(str(count))
+    write_private(_COUNT, str(count))
     for each in wanted[1:]:
         if each.pid() is None:
             with progress.step(f"starting {each.name}"):
@@ -89,8 +90,8 @@ def start_worker(worker: Node) -> None:
     kubeconfigs, keys = worker.data / "kubeconfig", worker.data / "pki"
     for folder in (kubeconfigs, keys):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_private(kubeconfigs / "kubelet.conf", made.stdout)
-    _write_private(kubeconfigs / "kube-proxy.conf", (node.FIRST.data / "kubeconfig/kube-proxy.conf").read_text())
+    write_private(kubeconfigs / "kubelet.conf", made.stdout)
+    write_private(kubeconfigs / "kube-proxy.conf", (node.FIRST.data / "kubeconfig/kube-proxy.conf").read_text())
     shutil.copy(node.FIRST.data / "pki/ca.crt", keys / "ca.crt")
     worker.start()
 
@@ -106,7 +107,8 @@ def start_again(each: Node, progress: Progress) -> None:
     if each.pid() is None:
         with progress.step(f"starting {each.name}"):
             if each is node.FIRST:
-                _start_first()
+                each.start()
+                _write_kubeconfig()
             else:
                 start_worker(each)
     with progress.step(f"waiting for {each.name} to be ready"):
@@ -150,21 +152,12 @@ def kubectl(*arguments: str, check: bool = False) -> str:
 # --- Pieces ----------------------------------------------------------------------------------------------------------
 
 
-def _start_first() -> None:
-    node.FIRST.start()
-    # The administrator's kubeconfig, under a context name of our own.
+def _write_kubeconfig() -> None:
+    """The administrator's kubeconfig, under a context name of our own."""
     config = yaml.safe_load((node.FIRST.data / "kubeconfig/super-admin.conf").read_text())
     (context,) = config["contexts"]
     context["name"] = config["current-context"] = CONTEXT
-    _write_private(_KUBECONFIG, yaml.safe_dump(config))
-
-
-def _write_private(target: Path, text: str) -> None:
-    """Writes a file that only root reads, in one step."""
-    half = target.with_suffix(".partial")
-    half.touch(mode=0o600)
-    half.write_text(text)
-    half.replace(target)
+    write_private(_KUBECONFIG, yaml.safe_dump(config))
 
 
 def _remove_nodes(superfluous: "tuple[Node, ...]", progress: Progress) -> None:
@@ -184,8 +177,12 @@ def _remove_nodes(superfluous: "tuple[Node, ...]", progress: Progress) -> None:
     for each in leaving:
         with progress.step(f"removing {each.name}"):
             options = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={_DRAIN_SECONDS}s"]
-            if each.pid() is not None:
-                kubectl("drain", each.name, *options, check=True)
+            try:
+                if each.pid() is not None:
+                    kubectl("drain", each.name, *options, check=True)
+            except BaseException:  # an interruption, too: the node stays, and must take pods again
+                kubectl("uncordon", each.name)
+                raise
             each.stop()
             kubectl("delete", "node", each.name, check=True)
 
@@ -196,7 +193,7 @@ def _claims_on(each: Node) -> list[str]:
     return [
         f"{volume['spec']['claimRef']['namespace']}/{volume['spec']['claimRef']['name']}"
         for volume in volumes
-        if volume["status"]["phase"] == "Bound" and f'"{each.name}"' in json.dumps(volume["spec"]["nodeAffinity"])
+        if volume["status"]["phase"] == "Bound" and f'"{each.name}"' in json.dumps(volume["spec"].get("nodeAffinity"))
     ]
 
 

@@ -69,7 +69,9 @@ def contents() -> list[Content]:
         version = f"installed as {place.parent.name.rpartition('-v')[2]}"
         if place.is_symlink() and place.resolve().is_relative_to(parts.PROVIDER.folder):
             found += [Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents]
-        elif name == "random" and is_stand_in(place):
+        elif not place.exists():
+            found.append(Content(f"provider {name}", "not installed yet", "`python -m sandbox up` installs it"))
+        elif is_stand_in(place):
             found.append(Content("provider random", version, "stand-in, sandbox/plugins/random.py"))
         else:
             found.append(Content(f"provider {name}", version, f"official, {place.resolve()}"))

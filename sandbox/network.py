@@ -25,7 +25,7 @@ def check() -> None:
     links = _links()
     if bridge := links.get(BRIDGE):
         owner = bridge.get("ifalias", "somebody else")
-        if owner != str(STATE.parent) and Path(owner, ".sandbox/node/pid").exists():
+        if owner != str(STATE.parent) and any(Path(owner, ".sandbox").glob("*/pid")):
             raise SandboxError(f"the node of {owner} runs already, and a machine has room for one: `make down` there")
         _ip("link", "delete", BRIDGE)
     for name, link in links.items():
@@ -38,8 +38,13 @@ def check() -> None:
 
 
 def connect(link: str, process: int) -> None:
-    """Joins the network namespace of a process to the bridge, which is made where it is missing; its end is eth0."""
-    if BRIDGE not in _links():
+    """Joins the network namespace of a process to the bridge, which is made where it is missing; its end is eth0.
+
+    Raises:
+        SandboxError: Another checkout, or something else, has the addresses.
+    """
+    if is_anothers() or BRIDGE not in _links():
+        check()
         _ip("link", "add", BRIDGE, "type", "bridge")
         _ip("link", "set", BRIDGE, "alias", str(STATE.parent))
         _ip("address", "add", _ADDRESS, "dev", BRIDGE)
@@ -52,7 +57,11 @@ def connect(link: str, process: int) -> None:
 def disconnect(link: str) -> None:
     """Removes a node's link, if it is there."""
     if link in _links():
-        _ip("link", "delete", link)
+        try:
+            _ip("link", "delete", link)
+        except SandboxError:
+            if link in _links():  # the kernel removes it, too, once its node has ended
+                raise
 
 
 def is_anothers() -> bool:

@@ -131,7 +131,7 @@ class Node:
             first = int(children.read_text().split()[0])
             (self.folder / "pid").write_text(f"{first} {_began(first)}")
             network.connect(self.link, first)
-            self.wait_for("the node's first process", self._services_began, unshare)
+            self.wait_for("the services", self._services_began, unshare)
             (self.folder / "started").write_text(f"{first} {_versions()}")
         except BaseException:
             unshare.kill()
@@ -223,7 +223,7 @@ class Node:
                 if done.returncode:
                     reason = (done.stderr or done.stdout).strip()[-300:]
                     raise SandboxError(f"cannot load the image {archive} on {self.name}: {reason}")
-        record.write_text(json.dumps(wanted))
+        write_private(record, json.dumps(wanted))
 
     def wait_for(
         self, what: str, condition: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None
@@ -250,7 +250,15 @@ class Node:
             time.sleep(0.05)
 
     def _services_began(self) -> bool:
-        return self.run("sv", "check", "/run/services/containerd").returncode == 0
+        return self.pid() is not None and self.run("sv", "check", "/run/services/containerd").returncode == 0
+
+
+def write_private(target: Path, text: str) -> None:
+    """Writes a file that only root reads, in one step."""
+    half = target.with_suffix(".partial")
+    half.touch(mode=0o600)
+    half.write_text(text)
+    half.replace(target)
 
 
 ALL: Final = (Node(1), Node(2), Node(3))

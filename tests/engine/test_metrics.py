@@ -12,7 +12,7 @@ from tests.harness.waiting import eventually
 
 
 def test_kubectl_top_shows_what_pods_and_nodes_use(program: Program) -> None:
-    eventually("the pods are measured", lambda: "pacman-" in program.kubectl("top", "pods", check=False), 60)
+    eventually("the pods are measured", lambda: "mongo-0" in program.kubectl("top", "pods", check=False), 60)
     pods = {line.split()[0]: line.split()[1:] for line in program.kubectl("top", "pods", "--no-headers").splitlines()}
     cpu, memory = pods["mongo-0"]
     assert cpu.endswith("m")

@@ -4,7 +4,6 @@ Mocks show objects and how they refer to each other. That mongod starts under th
 set and a user of them, that no second set comes about and that a score outlives its pod, they cannot prove.
 """
 
-import json
 import re
 from functools import cache
 from typing import Any
@@ -114,14 +113,6 @@ class TestVolumes:
             "whenDeleted": "Retain",
             "whenScaled": "Retain",
         }
-
-    @pytest.mark.parametrize("members", [1, 3])
-    def test_an_up_waits_until_every_member_runs_as_declared_and_is_ready(self, members: int) -> None:
-        annotations = declare(members).one("StatefulSet").manifest["metadata"]["annotations"]
-        assert json.loads(annotations["pulumi.com/waitFor"]) == [
-            f"jsonpath={{.status.updatedReplicas}}={members}",
-            f"jsonpath={{.status.readyReplicas}}={members}",
-        ]
 
     def test_another_size_does_not_replace_the_database(self) -> None:
         assert declare().one("StatefulSet").options["ignoreChanges"] == ["spec.volumeClaimTemplates"]

@@ -177,6 +177,14 @@ class TestBuild:
         with pytest.raises(SandboxError, match=r"cannot build thing: No space left on device.*PACMAN_CACHE"):
             builder.build([Part("thing", 1, copy)], Progress())
 
+    def test_a_disk_that_is_full_while_a_part_is_downloaded_is_one_line(self, cache: Path) -> None:
+        def fetch(build: Build) -> None:
+            with Path("/dev/full").open("w") as file:
+                file.write("something")
+
+        with pytest.raises(SandboxError, match=r"cannot build thing: No space left on device.*PACMAN_CACHE"):
+            builder.build([Part("thing", 1, _build_thing, fetch=fetch)], Progress())
+
     def test_a_failure_ends_what_is_still_being_built(self, tmp_path: Path) -> None:
         pid = tmp_path / "pid"
 
@@ -453,6 +461,22 @@ class TestNodes:
         with pytest.raises(SandboxError, match=r"minikube-m02 has the volumes of pacman/data-mongo-1.*NODES=3"):
             cluster._remove_nodes(node.ALL[1:], Progress())
         assert set(asked) == {"get"}, "nothing was changed"
+
+    def test_a_node_that_cannot_be_emptied_takes_pods_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def kubectl(verb: str, *arguments: str, check: bool = False) -> str:
+            asked.append(verb)
+            if verb == "drain":
+                raise SandboxError("kubectl drain: a disruption budget is in the way")
+            return {"nodes": "minikube minikube-m02", "persistentvolumes": '{"items": []}'}.get(arguments[0], "")
+
+        monkeypatch.setattr(cluster, "kubectl", kubectl)
+        monkeypatch.setattr(node.Node, "pid", lambda _: 1)
+        monkeypatch.setattr(node.Node, "stop", lambda _: pytest.fail("it has pods"))
+        with pytest.raises(SandboxError, match="disruption budget"):
+            cluster._remove_nodes(node.ALL[1:], Progress())
+        assert asked[-2:] == ["drain", "uncordon"]
 
 
 def test_seconds_read_well() -> None:
