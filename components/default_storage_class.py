@@ -21,7 +21,7 @@ import cluster
 from components.field_owners import TAKE_OVER
 
 # The switch of the Kubernetes provider by which a person says that a cluster is gone for good.
-FORGET = "PULUMI_K8S_DELETE_UNREACHABLE"
+DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +137,12 @@ class _MarksProvider(ResourceProvider):
             cluster.restore_default_marks(props["context"], {name: mark or None for name, mark in marks.items()})
         except Exception as problem:  # whatever it is, it must be told in one line
             # A cluster that answers is not gone, and its mark has to be restored.
-            if os.environ.get(FORGET) == "true" and not isinstance(problem, cluster.RefusedError):
+            if os.environ.get(DELETE_UNREACHABLE) == "true" and not isinstance(problem, cluster.RefusedError):
                 return
             reason = str(problem).partition("\n")[0]
             raise RuntimeError(
                 f"cannot restore the default StorageClass of context {props['context']}: {reason};"
-                f" if that cluster is gone for good, {FORGET}=true forgets it"
+                f" if that cluster is gone for good, {DELETE_UNREACHABLE}=true forgets it"
             ) from None
 
 

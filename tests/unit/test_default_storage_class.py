@@ -12,7 +12,7 @@ import pytest
 import cluster
 from cluster import DEFAULT_CLASS
 from components import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
-from components.default_storage_class import FORGET, _MarksProvider
+from components.default_storage_class import DELETE_UNREACHABLE, _MarksProvider
 from components.field_owners import TAKE_OVER
 from tests.harness.recorder import Recorded, record
 
@@ -139,14 +139,14 @@ class TestMemory:
             raise ConnectionError("Connection refused\nand more that nobody reads")
 
         monkeypatch.setattr(cluster, "restore_default_marks", refuse)
-        monkeypatch.delenv(FORGET, raising=False)
+        monkeypatch.delenv(DELETE_UNREACHABLE, raising=False)
         with pytest.raises(RuntimeError) as told:
             _MarksProvider().delete("marks", self.create())
         assert str(told.value) == (
             "cannot restore the default StorageClass of context arcade: Connection refused;"
             " if that cluster is gone for good, PULUMI_K8S_DELETE_UNREACHABLE=true forgets it"
         )
-        monkeypatch.setenv(FORGET, "true")
+        monkeypatch.setenv(DELETE_UNREACHABLE, "true")
         _MarksProvider().delete("marks", self.create())
 
     def create(self) -> dict[str, Any]:
