@@ -23,7 +23,7 @@ enter = export PULUMI_STACK=$(STACK)
 endif
 
 .PHONY: up
-up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it, from nothing or from wherever they are
+up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it; NODES=3 gives the cluster three nodes
 	$(cluster)
 	$(enter)
 	pulumi up --yes --skip-preview

@@ -65,10 +65,10 @@ def status(_: argparse.Namespace) -> None:
             print(f"{its.name} runs at {its.address} in {its.zone}, its first process is {its.pid()}:")
             for line in running.values():
                 print(f"  {line}")
-        elif its.folder.exists() and its is not node.FIRST:
+        elif 1 < its.number <= cluster.size():
             print(f"{its.name} does not run.")
     if node.FIRST.pid() is None:
-        print(f"{node.FIRST.name}, which has the control plane, does not run: `python -m sandbox up` starts it.")
+        print(f"{node.FIRST.name}, which has the control plane, does not run: `make up` starts it.")
         raise SystemExit(3)
 
 
@@ -158,8 +158,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)
-    except SandboxError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+    except (SandboxError, PermissionError) as problem:
+        needs = f": the sandbox's files are root's, run this as root ({problem})"
+        print(f"error: {problem if isinstance(problem, SandboxError) else 'not allowed' + needs}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to go on", file=sys.stderr)

@@ -21,6 +21,13 @@ _COUNT: Final = STATE / "nodes"
 """How many nodes the last `up` was asked for."""
 _KUBECONFIG: Final = STATE / "kubeconfig"
 _DRAIN_SECONDS: Final = 120
+_KERNEL: Final = STATE / "kernel.json"
+"""The kernel's settings before the first node started, with the boot that they are of."""
+# What a kubelet sets, for the whole machine: the kernel has these once, not once for each namespace.
+_TUNABLES: Final = (
+    *("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"),
+    *("kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"),
+)
 
 
 def start(count: int | None, progress: Progress) -> None:
@@ -34,7 +41,7 @@ def start(count: int | None, progress: Progress) -> None:
         SandboxError: The addresses are taken, something does not come up, or a node that is too many has data.
     """
     if count is None:
-        count = int(_COUNT.read_text()) if _COUNT.exists() else 1
+        count = size() or 1
     wanted = node.ALL[:count]
     for each in node.ALL:
         if each.pid() is not None and not each.is_current:
@@ -43,6 +50,7 @@ def start(count: int | None, progress: Progress) -> None:
     if not any(each.pid() for each in node.ALL):
         network.remove()
         network.check()
+        _remember_kernel()
     if node.FIRST.pid() is None:
         with progress.step(f"starting {node.FIRST.name}"):
             node.FIRST.start()
@@ -67,10 +75,16 @@ def start(count: int | None, progress: Progress) -> None:
         node.FIRST.wait_for("ingress-controller", _ingress_answers)
 
 
+def size() -> int:
+    """How many nodes the cluster has, whether they run or not; 0 before it is made."""
+    return int(_COUNT.read_text()) if _COUNT.exists() else 0
+
+
 def stop() -> bool:
     """Ends all nodes and removes what they leave on this machine; returns whether one ran."""
     ran = [each.stop() for each in reversed(node.ALL)]
     network.remove()
+    _restore_kernel()
     return any(ran)
 
 
@@ -102,7 +116,7 @@ def start_again(each: Node, progress: Progress) -> None:
     Raises:
         SandboxError: It is none of the cluster's, or does not come up.
     """
-    if each.number > (int(_COUNT.read_text()) if _COUNT.exists() else 0):
+    if each.number > size():
         raise SandboxError(f"{each.name} is no node of this cluster: `make up NODES={each.number}` adds it")
     if each.pid() is None:
         with progress.step(f"starting {each.name}"):
@@ -127,7 +141,7 @@ def is_ready(each: Node) -> bool:
 def remove_data() -> None:
     """Deletes the nodes' disks: etcd, images, volumes, keys."""
     if any(each.pid() for each in node.ALL):
-        raise SandboxError("the node runs: `python -m sandbox down` first")
+        raise SandboxError("the node runs: `.venv/bin/python -m sandbox down` first")
     for each in node.ALL:
         if each.folder.exists():
             subprocess.run(["rm", "-rf", "--one-file-system", str(each.folder)], check=True)
@@ -152,6 +166,27 @@ def kubectl(*arguments: str, check: bool = False) -> str:
 # --- Pieces ----------------------------------------------------------------------------------------------------------
 
 
+def _remember_kernel() -> None:
+    """Notes down the settings that a kubelet changes. A node that was not stopped has changed them already."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    if _KERNEL.exists() and json.loads(_KERNEL.read_text())["boot"] == boot:
+        return
+    values = {name: Path("/proc/sys", name).read_text() for name in _TUNABLES}
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    write_private(_KERNEL, json.dumps({"boot": boot, "values": values}))
+
+
+def _restore_kernel() -> None:
+    """Gives the kernel the settings back that it had before the first node started."""
+    if not _KERNEL.exists():
+        return
+    noted = json.loads(_KERNEL.read_text())
+    if noted["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text():
+        for name, value in noted["values"].items():
+            Path("/proc/sys", name).write_text(value)
+    _KERNEL.unlink()
+
+
 def _write_kubeconfig() -> None:
     """The administrator's kubeconfig, under a context name of our own."""
     config = yaml.safe_load((node.FIRST.data / "kubeconfig/super-admin.conf").read_text())
@@ -172,7 +207,7 @@ def _remove_nodes(superfluous: "tuple[Node, ...]", progress: Progress) -> None:
         if claims := _claims_on(each):
             raise SandboxError(
                 f"{each.name} has the volumes of {', '.join(claims)}, which cannot move:"
-                " destroy what uses them, or keep the node (`make up NODES=3`)"
+                " destroy what uses them (`make down` for the stack of `make up`), or keep the node: `make up`"
             )
     for each in leaving:
         with progress.step(f"removing {each.name}"):

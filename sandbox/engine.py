@@ -70,7 +70,7 @@ def contents() -> list[Content]:
         if place.is_symlink() and place.resolve().is_relative_to(parts.PROVIDER.folder):
             found += [Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents]
         elif not place.exists():
-            found.append(Content(f"provider {name}", "not installed yet", "`python -m sandbox up` installs it"))
+            found.append(Content(f"provider {name}", "not installed yet", "`make up` installs it"))
         elif is_stand_in(place):
             found.append(Content("provider random", version, "stand-in, sandbox/plugins/random.py"))
         else:

@@ -26,7 +26,10 @@ def check() -> None:
     if bridge := links.get(BRIDGE):
         owner = bridge.get("ifalias", "somebody else")
         if owner != str(STATE.parent) and any(Path(owner, ".sandbox").glob("*/pid")):
-            raise SandboxError(f"the node of {owner} runs already, and a machine has room for one: `make down` there")
+            raise SandboxError(
+                f"the node of {owner} runs already, and a machine has room for one:"
+                " `.venv/bin/python -m sandbox down` there stops it and keeps its scores"
+            )
         _ip("link", "delete", BRIDGE)
     for name, link in links.items():
         for address in link.get("addr_info", []):

@@ -178,7 +178,7 @@ class Node:
             raise SandboxError(f'"{service}" is no service of {self.name}: {", ".join(self.services)}')
         file = self.data / "log" / service / "current"
         if not file.exists():
-            raise SandboxError(f"{service} has no log yet: `python -m sandbox up` starts the node")
+            raise SandboxError(f"{service} has no log yet: `make up` starts the node")
         return file
 
     def entering(self) -> list[str]:
@@ -189,7 +189,7 @@ class Node:
         """
         running = self.pid()
         if running is None:
-            raise SandboxError(f"{self.name} does not run: `python -m sandbox up` starts it")
+            raise SandboxError(f"{self.name} does not run: `make up` starts it")
         entered = ["nsenter", "--target", str(running), "--mount", "--pid", "--net", "--uts", "--ipc"]
         return [*entered, "env", "--ignore-environment", f"PATH={_path()}", "TERM=xterm", "HOME=/root"]
 

@@ -434,6 +434,28 @@ class TestNetwork:
         assert not cluster.stop()
 
 
+class TestKernel:
+    def test_settings_that_a_kubelet_changes_are_restored(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """On the machine's own values, which are written back as they are."""
+        monkeypatch.setattr(cluster, "STATE", tmp_path)
+        monkeypatch.setattr(cluster, "_KERNEL", tmp_path / "kernel.json")
+        cluster._remember_kernel()
+        noted = json.loads((tmp_path / "kernel.json").read_text())
+        assert set(noted["values"]) == set(cluster._TUNABLES)
+        # A node that was killed has changed them, and what was noted before it stays.
+        changed = noted | {"values": {"kernel/panic": noted["values"]["kernel/panic"]}}
+        (tmp_path / "kernel.json").write_text(json.dumps(changed))
+        cluster._remember_kernel()
+        assert json.loads((tmp_path / "kernel.json").read_text()) == changed
+        written: dict[str, str] = {}
+        monkeypatch.setattr(Path, "write_text", lambda path, text: written.update({str(path): text}))
+        cluster._restore_kernel()
+        assert written == {"/proc/sys/kernel/panic": noted["values"]["kernel/panic"]}
+        assert not (tmp_path / "kernel.json").exists()
+
+
 class TestNodes:
     def test_nodes_are_called_as_minikube_calls_them_and_share_nothing(self) -> None:
         assert [each.name for each in node.ALL] == ["minikube", "minikube-m02", "minikube-m03"]
@@ -458,7 +480,7 @@ class TestNodes:
             return answers[arguments[0]]
 
         monkeypatch.setattr(cluster, "kubectl", kubectl)
-        with pytest.raises(SandboxError, match=r"minikube-m02 has the volumes of pacman/data-mongo-1.*NODES=3"):
+        with pytest.raises(SandboxError, match=r"minikube-m02 has the volumes of pacman/data-mongo-1.*make up"):
             cluster._remove_nodes(node.ALL[1:], Progress())
         assert set(asked) == {"get"}, "nothing was changed"
 
