@@ -25,7 +25,7 @@ def check() -> None:
     links = _links()
     if bridge := links.get(BRIDGE):
         owner = bridge.get("ifalias", "somebody else")
-        if owner != str(STATE.parent) and any(Path(owner, ".sandbox").glob("*/pid")):
+        if owner != str(STATE.parent) and any(map(running, Path(owner, ".sandbox").glob("*/pid"))):
             raise SandboxError(
                 f"the node of {owner} runs already, and a machine has room for one:"
                 " `.venv/bin/python -m sandbox down` there stops it and keeps its scores"
@@ -77,6 +77,24 @@ def remove() -> None:
     """Removes this checkout's bridge, if it is there."""
     if BRIDGE in _links() and not is_anothers():
         _ip("link", "delete", BRIDGE)
+
+
+def running(file: Path) -> int | None:
+    """The process that a node's pid file names; None where it has ended."""
+    try:
+        number, start = file.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return int(number) if began(int(number)) == start else None
+
+
+def began(number: int) -> str | None:
+    """When a process began, as the kernel counts: with its number, it is one process and no other."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
 
 
 def _links() -> dict[str, dict[str, Any]]:

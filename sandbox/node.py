@@ -77,11 +77,7 @@ class Node:
 
     def pid(self) -> int | None:
         """Its first process, as this machine counts; None where it does not run."""
-        try:
-            number, began = (self.folder / "pid").read_text().split()
-        except (OSError, ValueError):
-            return None
-        return int(number) if _began(int(number)) == began else None
+        return network.running(self.folder / "pid")
 
     @property
     def is_current(self) -> bool:
@@ -129,7 +125,7 @@ class Node:
             children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
             self.wait_for("the first process", lambda: bool(children.read_text().split()), unshare)
             first = int(children.read_text().split()[0])
-            (self.folder / "pid").write_text(f"{first} {_began(first)}")
+            (self.folder / "pid").write_text(f"{first} {network.began(first)}")
             network.connect(self.link, first)
             self.wait_for("the services", self._services_began, unshare)
             (self.folder / "started").write_text(f"{first} {_versions()}")
@@ -277,15 +273,6 @@ def _path() -> str:
     """PATH as a node has it."""
     folders = [f"/opt/parts/{part.folder.name}" for part in (parts.NODE_PROGRAMS, parts.LOCAL_PATH, parts.INGRESS)]
     return ":".join([*folders, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
-
-
-def _began(number: int) -> str | None:
-    """When a process began, as the kernel counts: with its number, it is one process and no other."""
-    try:
-        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]
 
 
 def _remove_cgroup(name: str) -> None:

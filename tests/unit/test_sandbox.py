@@ -406,17 +406,19 @@ class TestNetwork:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, links: dict[str, Any], said: str
     ) -> None:
         (tmp_path / ".sandbox/node").mkdir(parents=True)
-        (tmp_path / ".sandbox/node/pid").touch()
+        (tmp_path / ".sandbox/node/pid").write_text(f"{os.getpid()} {network.began(os.getpid())}")
         known = json.loads(json.dumps(links).replace("{other}", str(tmp_path)))
         monkeypatch.setattr(network, "_links", lambda: known)
         monkeypatch.setattr(network, "_ip", lambda *_: pytest.fail("nothing may be changed"))
         with pytest.raises(SandboxError, match=said.replace("{other}", str(tmp_path))):
             network.check()
 
-    def test_the_bridge_of_a_checkout_that_is_gone_is_removed(
+    def test_the_bridge_of_a_checkout_whose_nodes_have_ended_is_removed(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(network, "_links", lambda: {network.BRIDGE: {"ifalias": str(tmp_path / "gone")}})
+        (tmp_path / ".sandbox/node").mkdir(parents=True)
+        (tmp_path / ".sandbox/node/pid").write_text(f"{os.getpid()} 1")  # the number is another process's by now
+        monkeypatch.setattr(network, "_links", lambda: {network.BRIDGE: {"ifalias": str(tmp_path)}})
         ran: list[tuple[str, ...]] = []
         monkeypatch.setattr(network, "_ip", lambda *arguments: ran.append(arguments))
         network.check()
