@@ -1,7 +1,7 @@
-"""An autoscaler has `replicas` to itself, and gives it back.
+"""While there is a HorizontalPodAutoscaler, `pulumi up` leaves the number of pods to it; afterwards it sets its own.
 
-The sandbox has no metrics, so its autoscaler decides nothing. What one does is done here by hand, as the same field
-manager does it; that one would decide so, this cannot prove.
+These tests scale the Deployment by hand, under the field manager's name of the real autoscaler. That the real one
+decides by load is shown in test_metrics.py.
 """
 
 import json
@@ -9,22 +9,24 @@ import json
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
-# Under which kube-controller-manager writes what an autoscaler decides, and how.
+# What kube-controller-manager sends when an autoscaler has decided.
 _SCALED = ("patch", "deployment", "pacman", "--subresource=scale", "--field-manager=kube-controller-manager")
+# The game has no load here, so the real autoscaler would go back to the minimum within seconds.
+_KEEP_PODS = {"spec": {"behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}}
 
 
 def replicas(program: Program) -> int:
-    """What the Deployment asks for."""
+    """The Deployment's `spec.replicas`."""
     wanted: int = program.kubectl.live("deployment", "pacman")["spec"]["replicas"]
     return wanted
 
 
 def scale(program: Program, to: int) -> None:
-    """Does what an autoscaler does."""
+    """Scales the Deployment as an autoscaler does."""
     program.kubectl(*_SCALED, "--type=merge", "--patch", json.dumps({"spec": {"replicas": to}}))
 
 
-def test_what_a_person_scaled_is_set_back_by_the_next_refresh(program: Program) -> None:
+def test_refresh_sets_back_what_a_person_scaled(program: Program) -> None:
     """As the lesson scales; README says what `up` makes of it."""
     program.use()
     program.up().ok()
@@ -34,7 +36,7 @@ def test_what_a_person_scaled_is_set_back_by_the_next_refresh(program: Program) 
     assert replicas(program) == 1
 
 
-def test_what_it_decided_stays_through_every_up_and_is_set_back_once_it_is_gone(program: Program) -> None:
+def test_up_keeps_the_autoscalers_replicas_until_the_autoscaler_is_removed(program: Program) -> None:
     program.use(pacmanReplicas=2)
     program.up().ok()
     program.use(pacmanReplicas=2, pacmanMaxReplicas=6)
@@ -45,8 +47,11 @@ def test_what_it_decided_stays_through_every_up_and_is_set_back_once_it_is_gone(
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
     assert replicas(program) == 2, "it began with another number"
 
+    program.kubectl("patch", "hpa", "pacman", "--type=merge", "--patch", json.dumps(_KEEP_PODS))
     scale(program, 4)
-    # No change, a change of the pods, a change of the autoscaler: none of them is about how many there are.
+    # A refresh that finds a Deployment in the middle of scaling marks it as not ready, and `up` then waits for it.
+    eventually("4 pods serve", lambda: program.ready_pods("pacman") == 4, 60)
+    # None of the next three changes is about the number of pods.
     refreshed = program.up("--refresh").ok()
     assert [step for step in refreshed.steps if step.op not in ("refresh", "same")] == []
     assert replicas(program) == 4
@@ -56,7 +61,6 @@ def test_what_it_decided_stays_through_every_up_and_is_set_back_once_it_is_gone(
     program.use(pacmanReplicas=3, pacmanMaxReplicas=8, pacmanLocation=False)
     program.up().ok()
     assert replicas(program) == 4
-    eventually("4 pods serve", lambda: program.ready_pods("pacman") == 4, 60)
 
     program.use(pacmanReplicas=3, pacmanLocation=False)
     program.up("--refresh").ok()
