@@ -1,7 +1,5 @@
 """How every plugin here is served: a gRPC server on a free port, which the engine reads from the first line."""
 
-import importlib.metadata
-import json
 import os
 import select
 import signal
@@ -9,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent import futures
-from pathlib import Path
 
 import grpc
 
@@ -18,12 +15,11 @@ _MESSAGE_BYTES = 400 << 20
 _THREADS = 256
 
 
-def serve(register: Callable[[grpc.Server], None], stop: Callable[[], None] = lambda: None) -> None:
+def serve(register: Callable[[grpc.Server], None]) -> None:
     """Serves until the engine is done with the plugin, which it says by SIGINT, or until the engine is dead.
 
     Args:
         register: Adds the plugin's service to the server.
-        stop: Ends what is still going on, at once; the process does not wait for it.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS),
@@ -51,13 +47,5 @@ def serve(register: Callable[[grpc.Server], None], stop: Callable[[], None] = la
     ended.register(wake, select.POLLIN)
     ended.register(sys.stdout, 0)
     ended.poll()
-    stop()
     server.stop(grace=0.2).wait(0.5)
     os._exit(0)  # threads that wait for a cluster must not keep the engine waiting for them
-
-
-def sdk_version(package: str) -> str:
-    """The version of the plugin that an installed SDK package, such as `pulumi_kubernetes`, asks for."""
-    found = importlib.metadata.distribution(package.replace("_", "-"))
-    about = json.loads(Path(str(found.locate_file(f"{package}/pulumi-plugin.json"))).read_text())
-    return str(about.get("version") or found.version)
