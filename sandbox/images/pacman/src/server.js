@@ -11,18 +11,22 @@ import { readSettings } from "./settings.js";
 import { MemoryStore } from "./stores/memory.js";
 import { MongoStore } from "./stores/mongo.js";
 
-// What open connections are given to end by themselves.
+// The time that open connections get to end by themselves.
 const GRACE_MS = 10_000;
 
 const settings = settingsOrExit();
 const log = createLog(settings.logLevel);
 const store = settings.store === "mongo" ? new MongoStore(settings.mongo, log) : new MemoryStore();
 
-// As upstream: nothing is served, and no signal is heard, before the one attempt to connect has ended.
+// As upstream: nothing listens, and no signal is handled, before the one attempt to connect has ended.
 try {
   await store.connect();
 } catch (error) {
-  log.error("no connection to the database; scores cannot be saved until this process is started anew", { error });
+  if (settings.failFast) {
+    log.fatal("no connection to the database", { error });
+    process.exit(1);
+  }
+  log.error("no connection to the database; this process cannot save scores until it is restarted", { error });
 }
 
 const pages = readPages(fileURLToPath(new URL("../public", import.meta.url)));
@@ -36,7 +40,7 @@ server.listen(settings.port, settings.host, () => {
 });
 for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, stop);
 
-/** As upstream: no new connection from now on, so whoever stops a pod must first see that nobody is sent to it. */
+/** As upstream: it refuses new connections at once, so a pod must be out of every endpoint list before SIGTERM. */
 function stop(signal) {
   log.info("stopping", { signal });
   setTimeout(() => {

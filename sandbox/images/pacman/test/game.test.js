@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { Game, LIVES, POINTS, mostPoints } from "../public/js/game.js";
 import { COLUMNS, HEADINGS, ROWS, cellsWith, isOpen, key, next, stepsTo } from "../public/js/maze.js";
-import { POINTS_PER_LEVEL } from "../src/app.js";
+import { POINTS_PER_LEVEL } from "../src/routes.js";
 
 const WAYS = Object.values(HEADINGS);
 const FRAME = 1 / 60;

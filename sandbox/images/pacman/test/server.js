@@ -45,13 +45,14 @@ export async function serve(t, environment = {}) {
   }
 }
 
-/** `{status, body}` of a request; the body is read as JSON. */
+/** `{status, body}` of a request; the body is read as JSON where it is JSON, and as text otherwise. */
 export async function ask({ url }, path, options) {
   const response = await fetch(url + path, options);
-  return { status: response.status, body: await response.json() };
+  const isJson = response.headers.get("content-type").startsWith("application/json");
+  return { status: response.status, body: await (isJson ? response.json() : response.text()) };
 }
 
 /** POSTs a form. */
-export function post(server, path, fields) {
-  return ask(server, path, { method: "POST", body: new URLSearchParams(fields) });
+export function post(server, path, fields, headers = {}) {
+  return ask(server, path, { method: "POST", body: new URLSearchParams(fields), headers });
 }

@@ -2,6 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 
+import { SIMULATED } from "./simulated.js";
+
 export class MemoryStore {
   #scores = [];
   #users = new Map();
@@ -10,7 +12,7 @@ export class MemoryStore {
 
   async close() {}
 
-  /** Always true: a forgotten DB_TYPE is not to be seen in any probe. */
+  /** Always true: no probe shows a forgotten DB_TYPE. */
   async ping() {
     return true;
   }
@@ -20,31 +22,33 @@ export class MemoryStore {
   }
 
   /** The best scores, best first. */
-  async topScores(count) {
-    return [...this.#scores]
+  async topScores(count, withSimulated) {
+    return this.#scores
+      .filter(({ name }) => withSimulated || !SIMULATED.test(name))
       .sort((a, b) => b.score - a.score)
       .slice(0, count)
       .map(({ name, cloud, zone, host, score }) => ({ name, cloud, zone, host, score }));
   }
 
   /** The id of a new user. */
-  async addUser() {
+  async addUser(name) {
     const id = randomUUID();
-    this.#users.set(id, { updates: 0 });
+    this.#users.set(id, { id, name, updates: 0 });
     return id;
   }
 
   async updateUser(id, stats) {
     const updates = (this.#users.get(id)?.updates ?? 0) + 1;
-    this.#users.set(id, { ...stats, updates });
+    this.#users.set(id, { ...stats, id, updates, date: new Date().toISOString() });
   }
 
-  /** Every user that ever sent statistics. */
-  async users() {
+  /** The users that sent statistics within the last seconds. */
+  async users(seconds, withSimulated) {
+    const since = new Date(Date.now() - seconds * 1000).toISOString();
     return [...this.#users.values()]
-      .filter(({ updates }) => updates > 0)
-      .map(({ cloud, zone, host, score, level, lives, elapsedTime, updates }) => {
-        return { cloud, zone, host, score, level, lives, et: elapsedTime, txncount: updates };
+      .filter(({ date, name, updates }) => updates > 0 && date >= since && (withSimulated || !SIMULATED.test(name)))
+      .map(({ id, name, cloud, zone, host, score, level, lives, elapsedTime, updates, date }) => {
+        return { id, name, cloud, zone, host, score, level, lives, et: elapsedTime, txncount: updates, date };
       });
   }
 }

@@ -2,8 +2,11 @@
 
 import { MongoClient, ObjectId } from "mongodb";
 
+import { SIMULATED } from "./simulated.js";
+
 // An answered write is on the disks of a majority: it survives any one member, and the process of every member.
 const ACKNOWLEDGED = { writeConcern: { w: "majority", j: true, wtimeoutMS: 10_000 } };
+const REAL_PLAYERS = { $or: [{ name: { $exists: false } }, { name: { $not: SIMULATED } }] };
 
 export class MongoStore {
   #settings;
@@ -11,17 +14,17 @@ export class MongoStore {
   #client;
   #database;
 
-  /** @param settings the `mongo` part of the settings; @param log where a failed ping is told */
+  /** @param settings the `mongo` part of the settings; @param log gets a warning for each failed ping */
   constructor(settings, log) {
     this.#settings = settings;
     this.#log = log;
   }
 
   /**
-   * Connects, for 30 s at most.
+   * Connects, for as long as the server selection timeout.
    *
    * As upstream, the first attempt is the only one: after it failed, the store is not ready until the process is
-   * started anew. A connection that was made once heals by itself.
+   * restarted. The driver restores a connection that was there once.
    *
    * @throws {Error} no member answered, or the login was refused
    */
@@ -52,14 +55,15 @@ export class MongoStore {
   }
 
   /** The best scores, best first. From a secondary they may be a moment old. */
-  async topScores(count) {
+  async topScores(count, withSimulated) {
     const projection = { _id: 0, name: 1, cloud: 1, zone: 1, host: 1, score: 1 };
-    return this.#scores().find({}, { projection }).sort({ score: -1 }).limit(count).toArray();
+    const filter = withSimulated ? {} : REAL_PLAYERS;
+    return this.#scores().find(filter, { projection }).sort({ score: -1 }).limit(count).toArray();
   }
 
   /** The id of a new user, whose document is written at once. */
-  async addUser() {
-    const { insertedId } = await this.#users().insertOne({ date: new Date().toISOString() }, ACKNOWLEDGED);
+  async addUser(name) {
+    const { insertedId } = await this.#users().insertOne({ name, date: new Date().toISOString() }, ACKNOWLEDGED);
     return insertedId.toHexString();
   }
 
@@ -69,11 +73,15 @@ export class MongoStore {
     await this.#users().updateOne({ _id: key }, change, { upsert: true, ...ACKNOWLEDGED });
   }
 
-  /** Every user that ever sent statistics. */
-  async users() {
-    const found = await this.#users().find({ updateCounter: { $exists: true } }).sort({ _id: 1 }).toArray();
-    return found.map(({ cloud, zone, host, score, level, lives, elapsedTime, updateCounter }) => {
-      return { cloud, zone, host, score, level, lives, et: elapsedTime, txncount: updateCounter };
+  /** The users that sent statistics within the last seconds. */
+  async users(seconds, withSimulated) {
+    const since = new Date(Date.now() - seconds * 1000).toISOString();
+    const active = { score: { $exists: true }, date: { $gte: since } };
+    const filter = withSimulated ? active : { ...active, ...REAL_PLAYERS };
+    const found = await this.#users().find(filter).sort({ _id: 1 }).toArray();
+    return found.map(({ _id, name, cloud, zone, host, score, level, lives, elapsedTime, updateCounter, date }) => {
+      const id = _id.toString();
+      return { id, name, cloud, zone, host, score, level, lives, et: elapsedTime, txncount: updateCounter, date };
     });
   }
 
@@ -97,11 +105,11 @@ export class MongoStore {
  * The credentials are in the options only. The driver quotes a connection string that it cannot read, and the log
  * would then hold the password; and so no character in them needs escaping.
  */
-export function mongoAddress({ hosts, port, database, user, password, replicaSet, tls, validateTls }) {
+export function mongoAddress({ hosts, port, database, user, password, replicaSet, tls, validateTls, limits }) {
   const members = hosts.map((host) => `${host}:${port}`).join(",");
-  // The address of a pod that has just gone swallows what is sent to it. The driver's own 30 s to connect would all be
-  // spent on it while the new pod is up already.
-  const options = { readPreference: "secondaryPreferred", connectTimeoutMS: 3_000 };
+  // None of the limits is fit for Kubernetes by default. The address of a pod that has just gone swallows what is sent
+  // to it, and the time to connect is then spent on it while the new pod is up already.
+  const options = { readPreference: "secondaryPreferred", ...limits };
   if (user && password) {
     options.auth = { username: user, password };
     // The user lives in the database that it works on.
