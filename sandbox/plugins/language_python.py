@@ -141,7 +141,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return proto.RunResponse(error=f"the program {how}")
 
     def RunPlugin(self, request: proto.RunPluginRequest, context: ServicerContext) -> Iterator[proto.RunPluginResponse]:
-        """Runs a plugin that is written in Python, such as a policy pack. Its stderr is this process's, which the engine shows."""
+        """Runs a plugin, such as a policy pack, until it ends. Its stderr is this process's, which the engine shows."""
         info = request.info
         python = Python(info)
         if fault := python.fault():
