@@ -198,11 +198,11 @@ test("a user gets an id, and is listed once it has statistics", async (t) => {
   const { body: userId } = await ask(server, "/user/id?name=Ada");
   assert.equal(typeof userId, "string");
   assert.deepEqual((await ask(server, "/user/stats")).body, []);
-  const stats = { userId, name: "Ada", cloud: "k3s", zone: "a", host: "pod", score: 7, level: 1, lives: 3, elapsedTime: 9 };
+  const sent = { cloud: "k3s", zone: "a", host: "pod", score: 7, level: 1, lives: 3 };
+  const stats = { userId, name: "Ada", ...sent, elapsedTime: 9 };
   assert.deepEqual(await post(server, "/user/stats", stats), { status: 200, body: { rs: "success" } });
   await post(server, "/user/stats", stats);
   const [{ date, ...user }] = (await ask(server, "/user/stats")).body;
-  const sent = { cloud: "k3s", zone: "a", host: "pod", score: 7, level: 1, lives: 3 };
   assert.deepEqual(user, { id: userId, name: "Ada", ...sent, et: 9, txncount: 2 });
   assert.deepEqual(await post(server, "/user/stats", {}), { status: 400, body: { error: "userId required" } });
 });
