@@ -1,1 +1,1 @@
-"""What a pull request shows of a change: a preview of each stack, and the manifests that differ, as one comment."""
+"""What a pull request shows: a preview of each stack, and the manifests that differ, as one comment."""

@@ -10,35 +10,55 @@ from review import comment, preview
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one command; 1 where a stack cannot be changed like that, or has drifted."""
+    """Runs one command. Returns 1 if a preview fails or is not the approved one, and if a stack has drifted."""
     parser = argparse.ArgumentParser(prog="python -m review", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("preview", help="preview a stack, held to the policy pack")
+    one = commands.add_parser("preview", help="preview a stack, with the policy pack")
     one.add_argument("stack")
-    one.add_argument("--out", type=Path, help="file to keep it in, for `comment`")
+    one.add_argument("--out", type=Path, help="file to write the preview to, for `comment` and `--approved`")
+    one.add_argument("--approved", type=Path, help="file that `--out` wrote: fail if the changes are not the same")
     drift = commands.add_parser("drift", help="find what somebody changed on a stack's cluster")
     drift.add_argument("stack")
-    told = commands.add_parser("comment", help="write all previews as one comment")
-    told.add_argument("previews", nargs="*", type=Path, help="files that `preview --out` wrote")
-    told.add_argument("--base", required=True, help="commit that the change is compared with")
-    told.add_argument("--stacks", type=json.loads, default=[], help="JSON list of all that should have been previewed")
-    told.add_argument("--post", action="store_true", help="put it on the pull request, instead of printing it")
+    write = commands.add_parser("comment", help="write all previews as one comment")
+    write.add_argument("previews", nargs="*", type=Path, help="files that `preview --out` wrote")
+    write.add_argument("--base", required=True, help="commit that the manifests are compared with")
+    write.add_argument(
+        "--stacks", type=json.loads, default=[], help="JSON list of the stacks that should have a preview"
+    )
+    write.add_argument("--post", action="store_true", help="put it on the pull request, instead of printing it")
     given = parser.parse_args(arguments)
     try:
         if given.command == "comment":
             return _comment(given.previews, given.base, given.stacks, post=given.post)
-        return _preview(given.stack, getattr(given, "out", None), drift=given.command == "drift")
+        if given.command == "drift":
+            return _show(preview.run(given.stack, drift=True), f"Drift of {given.stack}")
+        return _preview(given.stack, given.out, given.approved)
     except (OSError, ValueError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
 
 
-def _preview(stack: str, out: Path | None, *, drift: bool) -> int:
-    found = preview.run(stack, drift=drift)
+def _preview(stack: str, out: Path | None, approved: Path | None) -> int:
+    found = preview.run(stack)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.to_json())
-    print(comment.write([found], None, title=f"{'Drift' if drift else 'Preview'} of {stack}"))
+    code = _show(found, f"Preview of {stack}")
+    if approved and (differences := found.differences(_read(approved))):
+        rest = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+        raise ValueError(
+            f"{stack} has changed since its preview was approved: {', '.join(differences[:_NAMED])}{rest};"
+            " run all jobs of the workflow again, for a new preview and a new approval"
+        )
+    return code
+
+
+# So many differences are enough for one line.
+_NAMED = 5
+
+
+def _show(found: preview.Preview, title: str) -> int:
+    print(comment.write([found], None, title=title))
     return int(found.exit_code != 0)
 
 
@@ -60,7 +80,7 @@ def _comment(files: list[Path], base: str, stacks: list[str], *, post: bool) -> 
     if missing := [name for name in wanted if not os.environ.get(name)]:
         raise ValueError(f"{', '.join(missing)} must be set to post a comment")
     env = os.environ
-    comment.PullRequest(env["GITHUB_API_URL"], env["GITHUB_REPOSITORY"], int(env["PR"]), env["GITHUB_TOKEN"]).say(text)
+    comment.PullRequest(env["GITHUB_API_URL"], env["GITHUB_REPOSITORY"], int(env["PR"]), env["GITHUB_TOKEN"]).post(text)
     return 0
 
 

@@ -2,19 +2,23 @@
 
 import html
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from review.preview import CHANGES_FOUND, Change, Preview
 
-# By which the comment is found again; nobody sees it.
+# `PullRequest` finds its comment by this. Nobody sees it.
 MARKER = "<!-- pacman: preview of every stack -->"
 # GitHub takes 65536 characters.
 MOST = 60_000
+_NOTICES = MOST // 3
+_MESSAGE = 1_000
 _COLUMNS = ("create", "update", "replace", "delete", "same")
 # In a block of the language `diff`, GitHub colours a line by its first character.
 _SIGNS = {"create": "+", "update": "!", "replace": "-", "delete": "-"}
@@ -27,7 +31,7 @@ def write(
     stacks: Sequence[str] = (),
     title: str = "What this change does",
 ) -> str:
-    """The comment: a table with a row for each stack, what is about data, and the differences.
+    """The comment: a table with a row for each stack, notices, and the differences.
 
     Args:
         stacks: All that should have been previewed.
@@ -40,17 +44,18 @@ def write(
     missing = sorted(set(stacks) - {each.stack for each in previews})
     if previews or missing:
         parts.append("\n".join([*_table(previews), *map(_missed, missing)]) + "\n")
-        parts += [f"> [!CAUTION]\n> {line}\n" for line in _about_data(previews)]
-        parts += [f"> [!WARNING]\n> {line}\n" for line in _refused(previews)]
-        parts += [f"> [!NOTE]\n> {_code(each.stack)}: {_code(line)}\n" for each in previews for line in each.warnings]
-        parts += [_folded(f"{each.stack}: {_summary(each)}", _lines(each.changes)) for each in previews if each.changes]
+        parts += _notices(previews)
     else:
-        parts.append("No stack was previewed. A fork may not; by hand, `review preview STACK --out FILE` does it.\n")
-    if manifests:
-        parts.append(_folded("The manifests of each stack that differ", manifests.splitlines()))
-    elif manifests is not None:
-        parts.append("The manifests are the same for every stack.\n")
-    return _cut("\n".join(parts))
+        parts.append(
+            "No stack was previewed: the variable `STACKS` names none, or the pull request comes from a fork or from"
+            " Dependabot, which get no secrets. `pulumi preview -s STACK --policy-pack policy` previews one by hand.\n"
+        )
+    end = ["The manifests are the same for every stack.\n"] if manifests == "" else []
+    sections = [_section_of_stack(each) for each in previews if each.changes]
+    sections += _sections_of_manifests(manifests or "")
+    room = MOST - sum(len(part) + 1 for part in [*parts, *end]) - len(sections)
+    shares = _shares([len(each.text(MOST)) for each in sections], room)
+    return "\n".join([*parts, *(each.text(share) for each, share in zip(sections, shares, strict=True)), *end])
 
 
 def _table(previews: Sequence[Preview]) -> Iterator[str]:
@@ -67,21 +72,92 @@ def _missed(stack: str) -> str:
     return f"| {_code(stack)} |{' |' * len(_COLUMNS)} **no preview**: see the run of its job |"
 
 
-def _about_data(previews: Sequence[Preview]) -> Iterator[str]:
-    for each in previews:
-        for change in each.changes:
-            if change.about_data:
-                why = f" ({', '.join(map(_code, change.forced_by))})" if change.forced_by else ""
-                past = {"replace": "replaced", "delete": "deleted"}[change.op]
-                resource = _code(f"{change.kind} {change.name}")
-                yield f"{_code(each.stack)}: **{resource} is {past}**{why}: {change.about_data}."
+def _notices(previews: Sequence[Preview]) -> list[str]:
+    """What a reviewer must not miss, the worst of all stacks first; each stack has its share of the room."""
+    of_stacks = [[*_about_data(each), *_refused(each), *_warnings(each)] for each in previews]
+    shares = _shares([sum(map(len, notices)) for notices in of_stacks], _NOTICES)
+    shown: list[str] = []
+    for preview, notices, room in zip(previews, of_stacks, shares, strict=True):
+        ends = accumulate(map(len, notices))
+        kept = [notice for notice, end in zip(notices, ends, strict=True) if end <= room]
+        shown += kept
+        if left := len(notices) - len(kept):
+            shown.append(f"> [!NOTE]\n> {_code(preview.stack)}: {left} more messages are in the run of its job.\n")
+    severities = ("> [!CAUTION]", "> [!WARNING]", "> [!NOTE]")
+    return sorted(shown, key=lambda notice: severities.index(notice.partition("\n")[0]))
 
 
-def _refused(previews: Sequence[Preview]) -> Iterator[str]:
-    for each in previews:
-        # What the engine says of a violation as an error is told already.
-        for problem in each.violations or each.errors:
-            yield f"{_code(each.stack)}: {_code(problem)}"
+def _about_data(preview: Preview) -> Iterator[str]:
+    for change in preview.changes:
+        if change.about_data:
+            why = f" ({', '.join(map(_code, change.forced_by))})" if change.forced_by else ""
+            past = {"replace": "replaced", "delete": "deleted"}[change.op]
+            resource = _code(f"{change.kind} {change.name}")
+            yield f"> [!CAUTION]\n> {_code(preview.stack)}: **{resource} is {past}**{why}: {change.about_data}.\n"
+
+
+def _refused(preview: Preview) -> Iterator[str]:
+    # The engine repeats a violation as an error.
+    for problem in preview.violations or preview.errors:
+        yield f"> [!WARNING]\n> {_code(preview.stack)}: {_code(problem)}\n"
+
+
+def _warnings(preview: Preview) -> Iterator[str]:
+    for warning in preview.warnings:
+        yield f"> [!NOTE]\n> {_code(preview.stack)}: {_code(warning)}\n"
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A folded part of the comment, which may have to be shortened."""
+
+    summary: str
+    versions: Sequence[Sequence[str]]
+    """Its lines, and shorter versions of them, the shortest last."""
+    whole: str
+    """Where a reader finds what was left out."""
+
+    def text(self, room: int) -> str:
+        """The longest version that fits into so many characters, or as many lines of the shortest as fit."""
+        for version in self.versions:
+            note = [] if version is self.versions[0] else [f"… left out: the changed values; {self.whole}"]
+            if len(text := _folded(self.summary, [*version, *note])) <= room:
+                return text
+        lines = self.versions[-1]
+        fields = " and the changed fields" if len(self.versions) > 1 else ""
+        room -= len(_folded(self.summary, [f"… left out: {len(lines)} of {len(lines)} lines{fields}; {self.whole}"]))
+        ends = accumulate(len(line) + 1 for line in lines)
+        kept = [line for line, end in zip(lines, ends, strict=True) if end <= room]
+        left = f"{len(lines) - len(kept)} of {len(lines)} lines{fields}"
+        return _folded(self.summary, [*kept, f"… left out: {left}; {self.whole}"])
+
+
+def _section_of_stack(preview: Preview) -> _Section:
+    versions = [list(_lines(preview.changes, detail)) for detail in (_VALUES, _PATHS, _TITLES)]
+    return _Section(
+        f"{preview.stack}: {_summary(preview)}", versions, f"run `pulumi preview --diff -s {preview.stack}`"
+    )
+
+
+def _sections_of_manifests(diff: str) -> Iterator[_Section]:
+    for file in re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE):
+        if file:
+            name = re.search(r"/([^/\n]+)\.yaml$", file.partition("\n")[0])
+            yield _Section(
+                f"The manifests of {name[1]}" if name else "The manifests",
+                [file.splitlines()],
+                "the diff of tests/golden has them",
+            )
+
+
+def _shares(sizes: Sequence[int], room: int) -> list[int]:
+    """Divides room among parts: none gets more than it needs, and the large ones share what the small ones leave."""
+    shares = [0] * len(sizes)
+    smallest_first = sorted(range(len(sizes)), key=sizes.__getitem__)
+    for served, index in enumerate(smallest_first):
+        shares[index] = min(sizes[index], max(room, 0) // (len(sizes) - served))
+        room -= shares[index]
+    return shares
 
 
 def _summary(preview: Preview) -> str:
@@ -89,37 +165,41 @@ def _summary(preview: Preview) -> str:
     return ", ".join(said) or "no change"
 
 
-def _lines(changes: Sequence[Change]) -> Iterator[str]:
+# How much `_lines` writes of each change.
+_TITLES, _PATHS, _VALUES = range(3)
+
+
+def _lines(changes: Sequence[Change], detail: int) -> Iterator[str]:
     for change in changes:
-        yield f"{_SIGNS.get(change.op, ' ')} {change.op} {change.kind} {change.name}"
-        yield from (f"      {line}" for line in change.fields)
+        yield f"{_SIGNS.get(change.op, ' ')} {change.title}"
+        for field in change.fields if detail > _TITLES else ():
+            first, *diff = field.split("\n")
+            if detail == _VALUES:
+                yield f"      {first}"
+                # The sign stays first, because GitHub colours by it.
+                yield from (f"{line[:1]}       {line[1:]}" for line in diff)
+            else:
+                yield f"      {first.partition(': ')[0].removesuffix(':')}"
 
 
-def _folded(summary: str, lines: Sequence[str] | Iterator[str]) -> str:
+def _folded(summary: str, lines: Sequence[str]) -> str:
     body = "\n".join(map(_harmless, lines))
     return f"<details><summary>{html.escape(summary)}</summary>\n\n```diff\n{body}\n```\n\n</details>\n"
 
 
 def _harmless(text: str) -> str:
-    """Text of the change in a block of code: what it cannot do there is end the block."""
+    """Text of the change for a block of code, which it could end."""
     return text.replace("```", "'''")
 
 
 def _code(text: str) -> str:
-    """Text of the change outside a block: as code on one line it calls nobody, and is no HTML and no heading."""
-    return f"`{' '.join(text.replace('`', chr(39)).replace('|', '/').split())}`"
-
-
-def _cut(text: str) -> str:
-    if len(text) <= MOST:
-        return text
-    kept = text[:MOST].rpartition("\n")[0]
-    close = "\n```\n\n</details>\n" if kept.count("```") % 2 else "\n"
-    return f"{kept}{close}\nThe rest does not fit into a comment: run `make render` and `make preview`.\n"
+    """Text of the change outside a block: as code on one line it mentions nobody, and is no HTML and no heading."""
+    line = " ".join(text.replace("`", "'").replace("|", "/").split())
+    return f"`{line if len(line) <= _MESSAGE else line[:_MESSAGE] + '…'}`"
 
 
 def changed_manifests(base: str, folder: Path | None = None) -> str:
-    """How the rendered manifests differ from those of a commit that this one came from.
+    """How the rendered manifests differ from those of a commit that this one descends from.
 
     Raises:
         ValueError: There is no such commit.
@@ -127,7 +207,7 @@ def changed_manifests(base: str, folder: Path | None = None) -> str:
     command = ["git", "diff", "--no-color", "--no-ext-diff", "--merge-base", base, "--", "tests/golden/*.yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"base is {base}: must be a commit that is here; {done.stderr.splitlines()[0]}")
+        raise ValueError(f"base is {base}: must be a commit of this clone; {done.stderr.splitlines()[0]}")
     return done.stdout
 
 
@@ -141,10 +221,10 @@ class PullRequest:
     """`owner/name`."""
     number: int
     token: str
-    """With the right to write to pull requests."""
+    """It needs the right to write to pull requests."""
 
-    def say(self, text: str) -> None:
-        """Makes the comment, or changes the one that is there.
+    def post(self, text: str) -> None:
+        """Creates the comment, or updates the one that is there.
 
         Raises:
             OSError: GitHub cannot be reached, or refuses.
@@ -159,14 +239,14 @@ class PullRequest:
         page = 1
         while found := self._request("GET", f"issues/{self.number}/comments?per_page=100&page={page}"):
             for each in found:
-                # Anybody can write the marker; only what is ours can be changed.
+                # Anybody can write the marker, but only our own comment can be changed.
                 if each["body"].startswith(MARKER) and each["user"]["type"] == "Bot":
                     return int(each["id"])
             page += 1
         return None
 
     def _request(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
-        request = urllib.request.Request(  # noqa: S310 - the address is GitHub's own, out of the workflow
+        request = urllib.request.Request(  # noqa: S310 - the workflow gives GitHub's own address
             f"{self.api}/repos/{self.repository}/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),

@@ -1,9 +1,10 @@
 """Runs `pulumi preview` and keeps what a reviewer has to know of it, as data that a later job can read.
 
-Everything is read from the engine's event log: what the engine prints is for people, and its --json leaves out what
-the policy pack says. Secrets are hidden there by the engine itself.
+It reads the engine's event log, because the engine's text is for people, and its --json leaves out the policy pack's
+messages. The engine itself hides secrets in the log.
 """
 
+import difflib
 import json
 import os
 import subprocess
@@ -17,19 +18,31 @@ from typing import Any, Self
 _ENV = {"PULUMI_DEBUG_COMMANDS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true", "NO_COLOR": "1"}
 # What stands for a value that is known only after the change (pulumi/sdk, plugin.UnknownStringValue).
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-# What is not a change, or tells of one that comes as a step of its own.
+_LATER = "(known after the change)"
+# These are no changes, or announce a change that has a step of its own.
 _QUIET = ("same", "refresh", "read")
 # `pulumi preview --expect-no-changes` found some (pulumi/pkg, cmd/pulumi/cmd/exit.go).
 CHANGES_FOUND = 7
 REPLACE = ("replace", "create-replacement", "delete-replaced")
-# Kind -> what it means for the scores when one of them is replaced or deleted.
+# Type and operation -> what the change means for the scores. Every other change leaves the scores alone.
 DATA = {
-    "StatefulSet": "the database stops, and is made anew on the volumes that stay",
-    "PersistentVolumeClaim": "the volume goes, and the scores on it",
-    "Namespace": "everything in it goes, the volumes and the scores too",
-    "StorageClass": "volumes that exist keep working, new ones are made by another class or by none",
-    "RandomPassword": "the database keeps the old one, so that nobody can log in",
+    ("kubernetes:StatefulSet", "replace"): "MongoDB stops and starts again on the same volumes, and the scores stay",
+    ("kubernetes:StatefulSet", "delete"): "MongoDB stops; its volumes stay, and the scores on them",
+    ("kubernetes:PersistentVolumeClaim", "replace"): "its volume is deleted with its data, and the new one is empty",
+    ("kubernetes:PersistentVolumeClaim", "delete"): "its volume is deleted with its data",
+    ("kubernetes:Namespace", "replace"): "Kubernetes deletes all that is in it, also the volumes and the scores",
+    ("kubernetes:Namespace", "delete"): "Kubernetes deletes all that is in it, also the volumes and the scores",
+    ("kubernetes:StorageClass", "replace"): "volumes that exist keep working, and new ones follow the new class",
+    ("kubernetes:StorageClass", "delete"): "volumes that exist keep working, and new ones need another class",
+    ("random:RandomPassword", "replace"): "MongoDB keeps the old password, so logins with the new one fail",
+    ("random:RandomPassword", "delete"): "the stack forgets a password that MongoDB still asks for",
 }
+# In the URN of everything below the ingress controller's component, whose namespace holds no scores.
+_CONTROLLER = "pacman:index:IngressController$"
+# A longer value is not shown whole, but as a diff of so many lines at most.
+_LONG = 200
+_DIFF_LINES = 20
+_DIFF_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -41,14 +54,16 @@ class Change:
     kind: str
     name: str
     fields: Sequence[str] = ()
-    """A line for each field that changes: `path: old → new`."""
+    """A text for each field that changes: `path: old → new`, or `path:` and a diff where a value is long."""
     forced_by: Sequence[str] = ()
     """The fields for which the resource has to be replaced."""
+    about_data: str = ""
+    """What the change means for the scores; "" if nothing."""
 
     @property
-    def about_data(self) -> str:
-        """What the change means for the scores; "" if nothing."""
-        return DATA.get(self.kind, "") if self.op in ("replace", "delete") else ""
+    def title(self) -> str:
+        """Operation, kind and name."""
+        return f"{self.op} {self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -63,10 +78,16 @@ class Preview:
     changes: Sequence[Change] = ()
     """Everything but what stays the same."""
     violations: Sequence[str] = ()
-    """What the policy pack says."""
+    """Messages of the policy pack that stop an `up`."""
     errors: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    """What the program and the providers want to be known, and the engine goes on."""
+    """Messages of the program and the providers that stop nothing."""
+
+    def differences(self, approved: "Preview") -> list[str]:
+        """The titles of the changes that this preview and an approved one of the same stack do not share."""
+        # As text, because a file knows no tuples.
+        mine, theirs = ({json.dumps(asdict(each)): each.title for each in side.changes} for side in (self, approved))
+        return sorted({(mine | theirs)[change] for change in mine.keys() ^ theirs.keys()})
 
     def to_json(self) -> str:
         """The preview for a file."""
@@ -92,7 +113,7 @@ def run(stack: str, *, policy_pack: str = "policy", drift: bool = False, folder:
     Args:
         stack: Its name in the current backend.
         policy_pack: A folder with a policy pack, relative to the project.
-        drift: Compare with the cluster instead: what somebody changed there is what an `up` would set back.
+        drift: Refresh first, so that the preview shows what somebody changed in the cluster and an `up` would revert.
         folder: The project; the current folder by default.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -115,7 +136,7 @@ def run(stack: str, *, policy_pack: str = "policy", drift: bool = False, folder:
 
 
 def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr: str = "") -> Preview:
-    """What a reviewer has to know of a preview's events; of its `stderr` where it failed before there were any."""
+    """What a reviewer has to know of a preview's events, or of its `stderr` if it failed before the first event."""
     diagnostics = [each["diagnosticEvent"] for each in events if "diagnosticEvent" in each]
     errors, warnings = (
         [each["message"].strip() for each in diagnostics if each["severity"] == severity]
@@ -127,7 +148,7 @@ def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr
     for event in events:
         for op, count in event.get("summaryEvent", {}).get("resourceChanges", {}).items():
             counts["replace" if op in REPLACE else op] = count
-    # One that is only advice is printed by the engine, and no reason to stop.
+    # Advice stops no `up`, and the engine prints it.
     violations = [
         each["policyEvent"]["message"].strip().rpartition("\n")[2]
         for each in events
@@ -141,7 +162,7 @@ def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
     for meta in (each["resourcePreEvent"]["metadata"] for each in events if "resourcePreEvent" in each):
         if meta["op"] in _QUIET or meta["type"] == "pulumi:pulumi:Stack" or _is_default_provider(meta):
             continue
-        # A replacement has several parts, and only one of them says what differs.
+        # A replacement has several steps, and only one of them has the differences.
         if meta["urn"] not in steps or meta.get("detailedDiff"):
             steps[meta["urn"]] = meta
     for urn, meta in steps.items():
@@ -153,32 +174,62 @@ def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
             urn.rpartition("::")[2],
             [_field(path, meta) for path in sorted(details)] if op in ("update", "replace") else [],
             sorted(path for path, detail in details.items() if detail["diffKind"].endswith("-replace")),
+            "" if _CONTROLLER in urn else DATA.get((_kind(meta), op), ""),
         )
 
 
+def _kind(meta: Mapping[str, Any]) -> str:
+    """A type without its module and version: `kubernetes:core/v1:Namespace` is `kubernetes:Namespace`."""
+    package, _, rest = str(meta["type"]).partition(":")
+    return f"{package}:{rest.rpartition(':')[2]}"
+
+
 def _is_default_provider(meta: Mapping[str, Any]) -> bool:
-    """Whether the engine made it for itself: its version is that of a package, which the diff of the code shows."""
+    """Whether the engine made this provider itself. Its version is that of a package, so the code's diff shows it."""
     kind, name = str(meta["type"]), str(meta["urn"]).rpartition("::")[2]
     return kind.startswith("pulumi:providers:") and name.startswith("default")
 
 
 def _field(path: str, meta: Mapping[str, Any]) -> str:
     old, new = (_value((meta.get(state) or {}).get("inputs") or {}, path) for state in ("old", "new"))
-    return f"{path}: {old} → {new}"
+    if len(_on_one_line(old)) <= _LONG and len(_on_one_line(new)) <= _LONG:
+        return f"{path}: {_on_one_line(old)} → {_on_one_line(new)}"
+    # The first two lines would name two files.
+    diff = list(difflib.unified_diff(_in_lines(old), _in_lines(new), n=1, lineterm=""))[2:]
+    kept = [" …" if line.startswith("@@") else line for line in diff[:_DIFF_LINES]]
+    cut = [f" … {len(diff) - _DIFF_LINES} more lines of this value"] if len(diff) > _DIFF_LINES else []
+    return "\n".join([f"{path}:", *kept, *cut])
 
 
-_NOTHING = "(nothing)"
+_NOTHING = object()
 
 
-def _value(inputs: Mapping[str, Any], path: str) -> str:
-    """The value at a path such as `spec.template.containers[0].image` or `metadata.labels["a.b/c"]`, on one line."""
+def _value(inputs: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any JSON
+    """The value at a path such as `spec.template.containers[0].image` or `metadata.labels["a.b/c"]`."""
     value: Any = inputs
     for step in _steps(path):
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):
             return _NOTHING
-    return "(known after the change)" if value == _UNKNOWN else json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _on_one_line(value: object) -> str:
+    if value is _NOTHING:
+        return "(nothing)"
+    return json.dumps(value, ensure_ascii=False).replace(f'"{_UNKNOWN}"', _LATER)
+
+
+def _in_lines(value: object) -> list[str]:
+    """A value for a diff. A long line comes in pieces, so that the diff has only the pieces that differ."""
+    if value is _NOTHING:
+        return []
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+    pieces: list[str] = []
+    for line in text.replace(_UNKNOWN, _LATER).split("\n"):
+        pieces += [line[start : start + _DIFF_WIDTH] for start in range(0, max(len(line), 1), _DIFF_WIDTH)]
+    return pieces
 
 
 def _steps(path: str) -> Iterator[str | int]:

@@ -1,31 +1,38 @@
 """What the review script makes of a preview's events, and how it keeps one comment on a pull request.
 
-The events are made up here, and GitHub is an API of a few lines on this machine. What a real preview says of a real
-change, tests/engine/test_review.py shows; that GitHub answers like this, nothing here can.
+The events are made up here, and GitHub is an API of a few lines on this machine. tests/engine/test_review.py shows what
+a real preview says of a real change. No test here can show that GitHub answers like this.
 """
 
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from review import comment
+from review import comment, preview
 from review.__main__ import main
 from review.comment import MARKER, MOST, PullRequest, write
 from review.preview import DATA, Change, Preview, read
+from tests.harness.recorder import ROOT
 
 URN = "urn:pulumi:dev::pacman::pacman:index:X$kubernetes:"
 
 
 def step(op: str, kind: str, name: str, diff: Mapping[str, str] | None = None, **states: Any) -> dict[str, Any]:  # noqa: ANN401
-    """An event of the log: what happens to one resource, as the engine says it."""
+    """An event of the log: what happens to one resource, as the engine says it. `kind` may be a whole type."""
     details = {path: {"diffKind": each} for path, each in diff.items()} if diff is not None else None
     inputs = {state: {"inputs": each} for state, each in states.items()}
-    meta = {"op": op, "type": f"kubernetes:x/v1:{kind}", "urn": f"{URN}{kind}::{name}", "detailedDiff": details}
+    meta = {
+        "op": op,
+        "type": kind if ":" in kind else f"kubernetes:x/v1:{kind}",
+        "urn": f"{URN}{kind}::{name}",
+        "detailedDiff": details,
+    }
     return {"resourcePreEvent": {"metadata": meta | inputs}}
 
 
@@ -38,17 +45,17 @@ def diagnostic(severity: str, message: str) -> dict[str, Any]:
 
 
 class TestRead:
-    def test_what_stays_the_same_is_counted_and_not_listed(self) -> None:
+    def test_an_unchanged_resource_is_counted_and_not_listed(self) -> None:
         found = read("dev", 0, [step("same", "Service", "pacman"), summary(same=30)])
         assert (found.counts, found.changes) == ({"same": 30}, [])
 
-    def test_a_default_provider_is_the_engine_s_own_and_one_of_ours_is_listed(self) -> None:
+    def test_a_default_provider_is_not_listed_and_a_provider_of_the_program_is(self) -> None:
         steps = [step("update", "Service", name) for name in ("default_4_23_0", "minikube")]
         for each in steps:
             each["resourcePreEvent"]["metadata"]["type"] = "pulumi:providers:kubernetes"
         assert [change.name for change in read("dev", 0, steps).changes] == ["minikube"]
 
-    def test_an_update_says_what_was_and_what_will_be(self) -> None:
+    def test_an_update_shows_the_old_and_the_new_value_of_each_field(self) -> None:
         old = {"spec": {"containers": [{"image": "a:1.0"}], "x.y/z": "1"}}
         new = {"spec": {"containers": [{"image": "a:1.1"}], "more": True}}
         diff = {"spec.containers[0].image": "update", "spec.more": "add", 'spec["x.y/z"]': "delete"}
@@ -61,12 +68,12 @@ class TestRead:
         ]
         assert change.forced_by == []
 
-    def test_what_is_known_only_later_is_said_so(self) -> None:
+    def test_a_value_that_is_not_known_yet_is_shown_as_known_after_the_change(self) -> None:
         new = {"spec": {"host": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}}
         (change,) = read("dev", 0, [step("update", "Ingress", "pacman", {"spec.host": "add"}, new=new)]).changes
         assert change.fields == ["spec.host: (nothing) → (known after the change)"]
 
-    def test_a_replacement_is_one_change_and_says_what_forces_it(self) -> None:
+    def test_a_replacement_is_one_change_and_names_the_fields_that_force_it(self) -> None:
         diff = {"spec.serviceName": "update-replace", "spec.replicas": "update"}
         parts = [
             step("delete-replaced", "StatefulSet", "mongo"),
@@ -78,29 +85,29 @@ class TestRead:
         assert (change.op, change.forced_by) == ("replace", ["spec.serviceName"])
         assert found.counts == {"replace": 1}
 
-    def test_a_refresh_is_no_change(self) -> None:
+    def test_a_refresh_is_not_a_change(self) -> None:
         events = [step("refresh", "Deployment", "pacman"), step("update", "Deployment", "pacman", {})]
         assert [change.op for change in read("dev", 7, events).changes] == ["update"]
 
-    def test_violations_of_the_policy_and_advice(self) -> None:
+    def test_a_mandatory_policy_is_a_violation_and_an_advisory_one_is_not(self) -> None:
         events = [
             {"policyEvent": {"enforcementLevel": level, "message": f"Why.\nService x: spec.type: {level}"}}
             for level in ("mandatory", "advisory")
         ]
         assert read("dev", 1, events).violations == ["Service x: spec.type: mandatory"]
 
-    def test_errors_and_warnings_of_the_program_are_told(self) -> None:
+    def test_errors_and_warnings_of_the_program_are_kept(self) -> None:
         events = [diagnostic("error", "pacman:target is wrong\n"), diagnostic("warning", "a warning")]
         found = read("dev", 1, events, "error: preview failed")
         assert (found.errors, found.warnings) == (["pacman:target is wrong"], ["a warning"])
 
-    def test_and_what_failed_before_there_was_any_event(self) -> None:
+    def test_a_preview_that_failed_before_the_first_event_has_the_error_of_stderr(self) -> None:
         assert read("dev", 1, [], "note\nerror: no stack named 'dev' found").errors == [
             "error: no stack named 'dev' found"
         ]
 
-    def test_it_outlives_a_file(self) -> None:
-        change = Change("update", "Service", "x", ["a: 1 → 2"], ["a"])
+    def test_a_preview_is_the_same_after_a_round_through_a_file(self) -> None:
+        change = Change("update", "Service", "x", ["a: 1 → 2"], ["a"], "it matters")
         found = Preview("dev", 1, {"update": 1}, [change], ["v"], ["e"], ["w"])
         assert Preview.from_json(found.to_json()) == found
         with pytest.raises(ValueError, match="not a preview"):
@@ -108,19 +115,24 @@ class TestRead:
 
 
 class TestComment:
-    def test_a_row_for_each_stack(self) -> None:
+    def test_the_comment_has_a_row_for_each_stack(self) -> None:
         text = write([Preview("aks", 0, {"same": 30}), Preview("dev", 0, {"update": 2, "same": 28})], "")
         assert text.startswith(MARKER)
         assert "| `aks` |  |  |  |  | 30 | ok |\n| `dev` |  | 2 |  |  | 28 | ok |" in text
         assert "The manifests are the same for every stack." in text
 
-    @pytest.mark.parametrize("kind", DATA)
     @pytest.mark.parametrize("op", ["replace", "delete"])
-    def test_what_is_about_data_is_called_out(self, kind: str, op: str) -> None:
-        text = write([Preview("dev", 0, {op: 1}, [Change(op, kind, "mongo", forced_by=["spec.x"])])], "")
-        assert f"> [!CAUTION]\n> `dev`: **`{kind} mongo` is {op}d** (`spec.x`): {DATA[kind]}." in text
+    def test_a_change_that_is_about_data_gets_a_caution_with_its_reason(self, op: str) -> None:
+        change = Change(op, "StatefulSet", "mongo", forced_by=["spec.x"], about_data="MongoDB stops")
+        text = write([Preview("dev", 0, {op: 1}, [change])], "")
+        assert f"> [!CAUTION]\n> `dev`: **`StatefulSet mongo` is {op}d** (`spec.x`): MongoDB stops." in text
 
-    def test_and_nothing_else_is(self) -> None:
+    def test_a_caution_of_one_stack_comes_before_a_note_of_another(self) -> None:
+        change = Change("delete", "StatefulSet", "mongo", about_data="MongoDB stops")
+        text = write([Preview("aks", 0, warnings=["w"]), Preview("eks", 0, changes=[change])], "")
+        assert text.index("[!CAUTION]") < text.index("[!NOTE]")
+
+    def test_a_change_that_is_not_about_data_gets_no_caution(self) -> None:
         changes = [
             Change("update", "StatefulSet", "mongo"),
             Change("delete", "Service", "x"),
@@ -128,35 +140,36 @@ class TestComment:
         ]
         assert "CAUTION" not in write([Preview("dev", 0, {}, changes)], "")
 
-    def test_a_stack_that_failed_says_why(self) -> None:
+    def test_a_failed_stack_shows_its_error_and_a_violated_policy_only_the_violation(self) -> None:
         text = write(
-            [Preview("dev", 1, errors=["context is away"]), Preview("eks", 1, violations=["v"], errors=["e"])], ""
+            [Preview("dev", 1, errors=["no such context"]), Preview("eks", 1, violations=["v"], errors=["e"])], ""
         )
         assert "| `dev` |  |  |  |  |  | **failed** |" in text
-        assert "> [!WARNING]\n> `dev`: `context is away`" in text
+        assert "> [!WARNING]\n> `dev`: `no such context`" in text
         assert "| `eks` |  |  |  |  |  | **policy violated** |" in text
         assert "> `eks`: `v`" in text
         assert "`eks`: `e`" not in text
 
-    def test_what_is_only_a_warning_is_a_note(self) -> None:
+    def test_a_warning_of_the_program_is_a_note(self) -> None:
         text = write([Preview("dev", 0, warnings=["the volumes keep 2Gi"])], "")
         assert "| `dev` |  |  |  |  |  | ok |" in text
         assert "> [!NOTE]\n> `dev`: `the volumes keep 2Gi`" in text
 
-    def test_a_fork_gets_the_manifests_only(self) -> None:
+    def test_without_any_stack_the_comment_shows_the_manifests_and_says_why(self) -> None:
         text = write([], "+ image: x")
-        assert "No stack was previewed. A fork may not; by hand" in text
+        assert "No stack was previewed: the variable `STACKS` names none, or the pull request comes from a fork" in text
+        assert "or from Dependabot, which get no secrets." in text
         assert "+ image: x" in text
 
-    def test_text_of_the_change_stays_text_in_a_block(self) -> None:
+    def test_a_change_cannot_end_the_block_of_code_that_shows_it(self) -> None:
         change = Change("update", "ConfigMap", "x", ["data.a: ``` </details> → @everybody"])
         text = write([Preview("dev", 0, {}, [change])], "")
         assert text.count("```") == 2
         assert text.endswith("The manifests are the same for every stack.\n")
 
-    def test_and_outside_of_one(self) -> None:
+    def test_text_of_a_change_outside_a_block_is_code_that_mentions_nobody(self) -> None:
         bad = "x`** | <img src=y>\n\n# @everybody"
-        change = Change("delete", "Namespace", bad, forced_by=[bad])
+        change = Change("delete", "Namespace", bad, forced_by=[bad], about_data="all is deleted")
         text = write([Preview(bad, 1, {}, [change], errors=[bad]), Preview("eks", 1, violations=[bad])], "")
         outside = text.partition("<details>")[0]
         shown = "x'** / <img src=y> # @everybody"
@@ -164,19 +177,206 @@ class TestComment:
         assert outside.count("`") % 2 == 0
         assert all(shown in part for part in outside.split("`")[1::2] if "@" in part), "out of its code"
 
-    def test_a_stack_whose_preview_never_came_is_missed(self) -> None:
+    def test_the_comment_names_a_stack_that_has_no_preview(self) -> None:
         text = write([Preview("dev", 0, {"same": 1})], "", stacks=["dev", "eks"])
         assert "| `eks` | | | | | | **no preview**: see the run of its job |" in text
         assert "| `dev` | | | | | | **no preview**" not in text
         assert "No stack was previewed" not in write([], "", stacks=["eks"])
 
     @pytest.mark.parametrize("lines", [10_000, 3])
-    def test_it_fits_into_a_comment_and_is_whole(self, lines: int) -> None:
+    def test_manifests_that_do_not_fit_are_cut_at_a_line_and_the_comment_says_so(self, lines: int) -> None:
         text = write([], "\n".join(f"+ line {n}: {'x' * 40}" for n in range(lines)))
-        assert len(text) < MOST + 200
+        assert len(text) < MOST
         assert text.count("```") % 2 == 0
         assert text.count("<details>") == text.count("</details>")
-        assert ("does not fit" in text) == (lines > 100)
+        assert (" of 10000 lines; the diff of tests/golden has them" in text) == (lines > 100)
+
+
+def with_script(stack: str, lines: int, more: int = 0) -> Preview:
+    """A preview in which one line of a ConfigMap's long script changes, and `more` other resources."""
+    old = [f"echo line {n} of the script" for n in range(lines)]
+    new = [*old[: lines // 2], "echo the changed line", *old[lines // 2 + 1 :]]
+    states = {state: {"data": {"run.sh": "\n".join(each)}} for state, each in (("old", old), ("new", new))}
+    others = [step("delete", "Service", f"service-{n}") for n in range(more)]
+    events = [step("update", "ConfigMap", "script", {'data["run.sh"]': "update"}, **states), *others]
+    return read(stack, 0, [*events, summary(update=1, delete=more)])
+
+
+class TestSize:
+    """GitHub takes 65536 characters."""
+
+    STACKS = ("acme/dev", "acme/test", "aks", "eks", "gke")
+
+    def manifests(self, lines: int) -> str:
+        """The diff of the manifests of all stacks."""
+        names = [stack.rpartition("/")[2] for stack in self.STACKS]
+        return "".join(
+            f"diff --git a/tests/golden/{name}.yaml b/tests/golden/{name}.yaml\n+    of {name}\n"
+            + "+    echo a line of the script\n" * lines
+            for name in names
+        )
+
+    def test_a_long_value_is_shown_as_a_diff_of_the_lines_that_change(self) -> None:
+        (change,) = with_script("eks", 2_000).changes
+        (field,) = change.fields
+        assert field.split("\n") == [
+            'data["run.sh"]:',
+            " …",
+            " echo line 999 of the script",
+            "-echo line 1000 of the script",
+            "+echo the changed line",
+            " echo line 1001 of the script",
+        ]
+        shown = write([Preview("eks", 0, {}, [change])], "")
+        assert '      data["run.sh"]:\n' in shown
+        assert "\n-       echo line 1000 of the script\n+       echo the changed line\n" in shown
+
+    def test_a_long_line_is_shown_by_its_pieces_that_change(self) -> None:
+        states = {state: {"data": {"ca": "x" * 5_000 + end}} for state, end in (("old", "a"), ("new", "b"))}
+        (change,) = read("eks", 0, [step("update", "Secret", "ca", {"data.ca": "update"}, **states)]).changes
+        assert len(change.fields[0]) < 500
+        assert "xa\n" in change.fields[0]
+        assert "xb" in change.fields[0]
+
+    def test_a_value_that_changes_as_a_whole_is_cut_and_says_how_much(self) -> None:
+        new = {"data": {"a": "\n".join(f"new {n}" for n in range(500))}}
+        (change,) = read("eks", 0, [step("update", "ConfigMap", "x", {"data.a": "add"}, old={}, new=new)]).changes
+        assert change.fields[0].split("\n")[-1] == " … 481 more lines of this value"
+
+    def test_five_stacks_and_one_long_script_keep_the_lines_and_the_manifests_of_each_stack(self) -> None:
+        text = write([with_script(stack, 2_000) for stack in self.STACKS], self.manifests(2_000), stacks=self.STACKS)
+        assert len(text) < MOST
+        assert text.count("! update ConfigMap script\n") == text.count("+       echo the changed line\n") == 5
+        for stack in self.STACKS:
+            name = stack.rpartition("/")[2]
+            assert f"<summary>{stack}: 1 to update</summary>" in text
+            section = text.partition(f"<summary>The manifests of {name}</summary>")[2].partition("</details>")[0]
+            assert len(section) > 5_000
+            assert f"+    of {name}\n" in section
+            assert " of 2002 lines; the diff of tests/golden has them" in section
+
+    def test_a_small_stack_stays_whole_beside_a_large_one(self) -> None:
+        text = write([with_script("aks", 10, more=5_000), with_script("eks", 300)], self.manifests(10))
+        assert len(text) < MOST
+        small = text.partition("<summary>eks:")[2].partition("</details>")[0]
+        assert "+       echo the changed line" in small
+        assert "left out" not in small
+        assert "+    echo a line of the script" in text.partition("<summary>The manifests of gke")[2]
+        large = text.partition("<summary>aks:")[2].partition("</details>")[0]
+        assert "! update ConfigMap script\n- delete Service service-0\n" in large
+        assert "lines and the changed fields; run `pulumi preview --diff -s aks`" in large
+
+    def test_a_stack_loses_its_values_before_it_loses_a_change(self) -> None:
+        fields = [f"spec.field{n}: {'x' * 150} → {'y' * 150}" for n in range(300)]
+        changes = [Change("update", "Deployment", "first", fields), Change("delete", "Service", "last")]
+        text = write([Preview("eks", 0, {"update": 1}, changes)], None)
+        assert "! update Deployment first\n      spec.field0\n      spec.field1\n" in text
+        assert "- delete Service last\n… left out: the changed values; run `pulumi preview --diff -s eks`\n" in text
+
+    def test_long_messages_of_many_stacks_leave_room_for_the_changes(self) -> None:
+        errors = [f"{n} {'x' * 5_000}" for n in range(50)]
+        changes = [Change("update", "Deployment", "pacman", ["spec.replicas: 1 → 3"])]
+        text = write([Preview(f"s{n}", 1, {}, changes, errors=errors) for n in range(60)], self.manifests(500))
+        assert len(text) < 65_536
+        assert text.count("! update Deployment pacman\n") == 60
+        assert text.count("50 more messages are in the run of its job.") == 60
+
+
+class TestAboutData:
+    def about(self, *events: Mapping[str, Any]) -> list[str]:
+        return [each.about_data for each in read("dev", 0, events).changes]
+
+    @pytest.mark.parametrize(("op", "told"), [("replace", "starts again on the same volumes"), ("delete", "stay")])
+    def test_a_statefulset_keeps_the_scores_and_only_a_replaced_one_starts_again(self, op: str, told: str) -> None:
+        (about,) = self.about(step(op, "StatefulSet", "mongo"))
+        assert told in about
+        assert ("starts again" in about) == (op == "replace")
+
+    @pytest.mark.parametrize("op", ["replace", "delete"])
+    def test_a_namespace_takes_the_scores_with_it(self, op: str) -> None:
+        told = "Kubernetes deletes all that is in it, also the volumes and the scores"
+        assert self.about(step(op, "Namespace", "pacman")) == [told]
+
+    @pytest.mark.parametrize("op", ["replace", "delete"])
+    def test_the_namespace_of_the_ingress_controller_loses_no_scores(self, op: str) -> None:
+        event = step(op, "Namespace", "pacman-ingress")
+        parent = "pacman:index:IngressController"
+        assert f'"{parent}"' in (ROOT / "components/ingress_controller.py").read_text()
+        event["resourcePreEvent"]["metadata"]["urn"] = (
+            f"urn:pulumi:dev::pacman::{parent}$kubernetes:core/v1:Namespace::pacman-ingress"
+        )
+        assert self.about(event) == [""]
+
+    def test_a_dynamic_resource_of_the_program_is_not_a_namespace_of_kubernetes(self) -> None:
+        assert self.about(step("replace", "pulumi-python:dynamic/pacman:Namespace", "namespace")) == [""]
+
+    @pytest.mark.parametrize(("op", "told"), [("replace", "keeps the old password"), ("delete", "forgets a password")])
+    def test_a_password_that_goes_says_what_mongodb_still_knows(self, op: str, told: str) -> None:
+        (about,) = self.about(step(op, "random:index/randomPassword:RandomPassword", "mongo-app"))
+        assert told in about
+
+    def test_every_type_says_it_differently_for_a_replacement_and_for_a_deletion_unless_both_lose_everything(
+        self,
+    ) -> None:
+        kinds = {kind for kind, _ in DATA}
+        same = {kind for kind in kinds if DATA[kind, "replace"] == DATA[kind, "delete"]}
+        assert same == {"kubernetes:Namespace"}
+
+    def test_a_created_statefulset_is_not_about_data(self) -> None:
+        assert self.about(step("create", "StatefulSet", "mongo")) == [""]
+
+
+class TestApproved:
+    """`preview --approved` holds a stack to what its reviewers saw."""
+
+    THREE = Change("update", "Deployment", "pacman", ["spec.replicas: 1 → 3"])
+
+    def run(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, now: Preview) -> int:
+        (tmp_path / "approved.json").write_text(Preview("acme/prod", 0, {"update": 1}, [self.THREE]).to_json())
+        monkeypatch.setattr(preview, "run", lambda stack: now)
+        return main(["preview", "acme/prod", "--approved", str(tmp_path / "approved.json")])
+
+    def test_the_same_changes_pass_also_with_another_warning(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        now = Preview("acme/prod", 0, {"update": 1}, [self.THREE], warnings=["the node is slow"])
+        assert self.run(monkeypatch, tmp_path, now) == 0
+        assert "! update Deployment pacman" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("changes", "named"),
+        [
+            ([], "update Deployment pacman"),
+            ([replace(THREE, fields=["spec.replicas: 5 → 3"])], "update Deployment pacman"),
+            ([THREE, Change("delete", "Service", "x")], "delete Service x"),
+        ],
+        ids=["a change is gone", "another value", "one more change"],
+    )
+    def test_any_other_change_fails_and_is_named(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        changes: Sequence[Change],
+        named: str,
+    ) -> None:
+        assert self.run(monkeypatch, tmp_path, Preview("acme/prod", 0, {}, changes)) == 1
+        assert capsys.readouterr().err == (
+            f"error: acme/prod has changed since its preview was approved: {named};"
+            " run all jobs of the workflow again, for a new preview and a new approval\n"
+        )
+
+    def test_a_preview_that_fails_is_not_approved_by_its_equal_changes(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        assert self.run(monkeypatch, tmp_path, Preview("acme/prod", 255, {}, [self.THREE], errors=["e"])) == 1
+
+    def test_many_differences_stay_one_short_line(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        changes = [self.THREE, *(Change("delete", "Service", f"s{n}") for n in range(9))]
+        assert self.run(monkeypatch, tmp_path, Preview("acme/prod", 0, {}, changes)) == 1
+        assert "delete Service s4 and 4 more; run all jobs" in capsys.readouterr().err
 
 
 class GitHub:
@@ -230,22 +430,22 @@ def github() -> Iterator[GitHub]:
             thread.join()
 
 
-class TestSticky:
-    def test_the_first_time_it_is_made_and_then_changed(self, github: GitHub) -> None:
+class TestPullRequest:
+    def test_the_first_run_creates_the_comment_and_the_next_one_updates_it(self, github: GitHub) -> None:
         request = PullRequest(github.url, "we/pacman", 7, "token-of-the-job")
-        request.say(f"{MARKER} one")
-        request.say(f"{MARKER} two")
+        request.post(f"{MARKER} one")
+        request.post(f"{MARKER} two")
         assert [each["body"] for each in github.comments] == [f"{MARKER} two"]
         assert github.tokens == {"Bearer token-of-the-job"}
 
-    def test_it_is_found_behind_what_others_said_and_theirs_are_left_alone(self, github: GitHub) -> None:
+    def test_comments_of_other_people_are_left_alone_even_with_the_marker(self, github: GitHub) -> None:
         others = ["nice", f"{MARKER} as a person wrote it", "really"]
         github.comments = [{"id": n, "user": {"type": "User"}, "body": text} for n, text in enumerate(others)]
         github.comments.append({"id": 9, "user": {"type": "Bot"}, "body": f"{MARKER} old"})
-        PullRequest(github.url, "we/pacman", 7, "t").say(f"{MARKER} new")
+        PullRequest(github.url, "we/pacman", 7, "t").post(f"{MARKER} new")
         assert [each["body"] for each in github.comments] == [*others, f"{MARKER} new"]
 
-    def test_posting_needs_what_a_workflow_gives(
+    def test_posting_without_the_variables_of_a_workflow_names_the_missing_ones(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN", "PR"):
@@ -255,7 +455,7 @@ class TestSticky:
         told = "error: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PR must be set to post a comment\n"
         assert capsys.readouterr().err == told
 
-    def test_it_posts_what_it_would_print(
+    def test_post_puts_the_previews_and_the_manifests_on_the_pull_request(
         self, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "dev.json").write_text(Preview("dev", 0, {"same": 3}).to_json())
@@ -269,13 +469,13 @@ class TestSticky:
         assert "diff from abc" in posted["body"]
 
 
-def test_a_base_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_base_is_one_line_of_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["comment", "--base", "no-such-commit"]) == 1
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("error: base is no-such-commit: must be a commit that is here")
+    assert told[0].startswith("error: base is no-such-commit: must be a commit of this clone")
 
 
-def test_a_file_that_is_no_preview_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_preview_is_one_line_of_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
     for name, why in (("x.json", "not a preview"), ("none.json", "No such file or directory")):
         file = tmp_path / name
