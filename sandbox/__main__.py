@@ -4,7 +4,6 @@ import argparse
 import fcntl
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,9 +97,7 @@ def clean(_: argparse.Namespace) -> None:
     """Deletes the node's disk and this checkout's stacks, and parts that were built for other versions."""
     with _alone():
         cluster.remove_data()
-        for folder in ("stacks", "kubectl-cache", "pulumi-home"):
-            if (STATE / folder).exists():
-                shutil.rmtree(STATE / folder)
+        build.remove(*(STATE / folder for folder in ("stacks", "kubectl-cache", "pulumi-home")))
         print(f"Removed the nodes' disks and the stacks from {STATE}.", file=sys.stderr)
         if network.is_anothers():
             print(f"Old parts stay in {CACHE}: the node of another checkout runs from there.", file=sys.stderr)

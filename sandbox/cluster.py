@@ -13,6 +13,7 @@ from typing import Final
 import yaml
 
 from sandbox import network, node, parts
+from sandbox.build import remove
 from sandbox.node import Node, write_private
 from sandbox.places import CONTEXT, FILES, STATE, SandboxError
 from sandbox.progress import Progress
@@ -40,8 +41,7 @@ def start(count: int | None, progress: Progress) -> None:
     Raises:
         SandboxError: The addresses are taken, something does not come up, or a node that is too many has data.
     """
-    if count is None:
-        count = size() or 1
+    count = count or size() or 1
     wanted = node.ALL[:count]
     for each in node.ALL:
         if each.pid() is not None and not each.is_current:
@@ -51,24 +51,19 @@ def start(count: int | None, progress: Progress) -> None:
         network.remove()
         network.check()
         _remember_kernel()
-    if node.FIRST.pid() is None:
-        with progress.step(f"starting {node.FIRST.name}"):
-            node.FIRST.start()
-    _write_kubeconfig()
+    _start_node(node.FIRST, progress)
     with progress.step("waiting for the API server"):
         node.FIRST.wait_for("kube-apiserver", lambda: kubectl("get", "--raw", "/readyz") == "ok")
     _remove_nodes(node.ALL[count:], progress)
     write_private(_COUNT, str(count))
     for each in wanted[1:]:
-        if each.pid() is None:
-            with progress.step(f"starting {each.name}"):
-                start_worker(each)
+        _start_node(each, progress)
     with progress.step("loading images"), ThreadPoolExecutor() as pool:
         list(pool.map(Node.load_images, wanted))
     with progress.step("waiting for the cluster to be ready"):
         _apply(node.FIRST.folder / "applied", (node.FIRST.folder / "started").read_text())
         for each in wanted:
-            each.wait_for("kubelet", partial(is_ready, each))
+            each.wait_for("kubelet", partial(_is_ready, each))
         dns = ("get", "deployment", "coredns", "--namespace", "kube-system")
         available = ("--output", "jsonpath={.status.availableReplicas}")
         node.FIRST.wait_for("kubelet", lambda: kubectl(*dns, *available) == "1")
@@ -88,28 +83,6 @@ def stop() -> bool:
     return any(ran)
 
 
-def start_worker(worker: Node) -> None:
-    """Starts a node other than the first, with a kubeconfig and no key but its own.
-
-    Raises:
-        SandboxError: It does not come up.
-    """
-    name = f"system:node:{worker.name}"
-    made = node.FIRST.run(
-        *("kubeadm", "kubeconfig", "user", "--client-name", name, "--org", "system:nodes"),
-        *("--config", "/etc/sandbox/kubeadm.yaml"),
-    )
-    if made.returncode:
-        raise SandboxError(f"kubeadm makes no kubeconfig for {worker.name}: {made.stderr.strip()[-300:]}")
-    kubeconfigs, keys = worker.data / "kubeconfig", worker.data / "pki"
-    for folder in (kubeconfigs, keys):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(kubeconfigs / "kubelet.conf", made.stdout)
-    write_private(kubeconfigs / "kube-proxy.conf", (node.FIRST.data / "kubeconfig/kube-proxy.conf").read_text())
-    shutil.copy(node.FIRST.data / "pki/ca.crt", keys / "ca.crt")
-    worker.start()
-
-
 def start_again(each: Node, progress: Progress) -> None:
     """Starts a node that was stopped; returns when it is ready.
 
@@ -118,35 +91,16 @@ def start_again(each: Node, progress: Progress) -> None:
     """
     if each.number > size():
         raise SandboxError(f"{each.name} is no node of this cluster: `make up NODES={each.number}` adds it")
-    if each.pid() is None:
-        with progress.step(f"starting {each.name}"):
-            if each is node.FIRST:
-                each.start()
-                _write_kubeconfig()
-            else:
-                start_worker(each)
+    _start_node(each, progress)
     with progress.step(f"waiting for {each.name} to be ready"):
-        each.wait_for("kubelet", lambda: is_ready(each))
-
-
-def is_ready(each: Node) -> bool:
-    """Whether a node is ready, and has said so since it started: the API server believes an old answer for 40 s."""
-    ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-    lease = ("get", "lease", each.name, "--namespace", "kube-node-lease", "--output", "jsonpath={.spec.renewTime}")
-    if kubectl("get", "node", each.name, "--output", ready) != "True" or not (renewed := kubectl(*lease)):
-        return False
-    return datetime.fromisoformat(renewed).timestamp() > (each.folder / "started").stat().st_mtime
+        each.wait_for("kubelet", partial(_is_ready, each))
 
 
 def remove_data() -> None:
     """Deletes the nodes' disks: etcd, images, volumes, keys."""
     if any(each.pid() for each in node.ALL):
         raise SandboxError("the node runs: `.venv/bin/python -m sandbox down` first")
-    for each in node.ALL:
-        if each.folder.exists():
-            subprocess.run(["rm", "-rf", "--one-file-system", str(each.folder)], check=True)
-    for file in (_KUBECONFIG, _COUNT):
-        file.unlink(missing_ok=True)
+    remove(*(each.folder for each in node.ALL), _KUBECONFIG, _COUNT)
 
 
 def kubectl(*arguments: str, check: bool = False) -> str:
@@ -185,6 +139,46 @@ def _restore_kernel() -> None:
         for name, value in noted["values"].items():
             Path("/proc/sys", name).write_text(value)
     _KERNEL.unlink()
+
+
+def _start_node(each: Node, progress: Progress) -> None:
+    """Starts a node that does not run, and writes the administrator's kubeconfig.
+
+    Raises:
+        SandboxError: It does not come up.
+    """
+    if each.pid() is None:
+        with progress.step(f"starting {each.name}"):
+            if each is not node.FIRST:
+                _write_keys(each)
+            each.start()
+    _write_kubeconfig()
+
+
+def _write_keys(worker: Node) -> None:
+    """Gives a node other than the first a kubeconfig, and no key but its own."""
+    name = f"system:node:{worker.name}"
+    made = node.FIRST.run(
+        *("kubeadm", "kubeconfig", "user", "--client-name", name, "--org", "system:nodes"),
+        *("--config", "/etc/sandbox/kubeadm.yaml"),
+    )
+    if made.returncode:
+        raise SandboxError(f"kubeadm makes no kubeconfig for {worker.name}: {made.stderr.strip()[-300:]}")
+    kubeconfigs, keys = worker.data / "kubeconfig", worker.data / "pki"
+    for folder in (kubeconfigs, keys):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(kubeconfigs / "kubelet.conf", made.stdout)
+    write_private(kubeconfigs / "kube-proxy.conf", (node.FIRST.data / "kubeconfig/kube-proxy.conf").read_text())
+    shutil.copy(node.FIRST.data / "pki/ca.crt", keys / "ca.crt")
+
+
+def _is_ready(each: Node) -> bool:
+    """Whether a node is ready, and has said so since it started: the API server believes an old answer for 40 s."""
+    ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+    lease = ("get", "lease", each.name, "--namespace", "kube-node-lease", "--output", "jsonpath={.spec.renewTime}")
+    if kubectl("get", "node", each.name, "--output", ready) != "True" or not (renewed := kubectl(*lease)):
+        return False
+    return datetime.fromisoformat(renewed).timestamp() > (each.folder / "started").stat().st_mtime
 
 
 def _write_kubeconfig() -> None:

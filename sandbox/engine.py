@@ -125,10 +125,9 @@ class LocalStack:
             check=False,
         )
         if done.returncode:
-            said = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()] or [
-                done.stderr.strip()
-            ]
-            raise SandboxError(f"pulumi {arguments[0]}: {said[0].strip()[:300]}")
+            lines = (done.stderr + done.stdout).splitlines()
+            said = next((line for line in lines if "error" in line.lower()), done.stderr).strip()
+            raise SandboxError(f"pulumi {arguments[0]}: {said[:300]}")
         return done.stdout
 
     def _drop_dead_locks(self, progress: Progress) -> bool:

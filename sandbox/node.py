@@ -32,31 +32,16 @@ class Node:
 
     number: int
     """From 1 to 3."""
-
-    @property
-    def name(self) -> str:
-        """The name that minikube gives it."""
-        return "minikube" if self.number == 1 else f"minikube-m{self.number:02}"
-
-    @property
-    def address(self) -> str:
-        """The address that minikube's docker driver gives it."""
-        return f"{network.SUBNET}{self.number + 1}"
-
-    @property
-    def zone(self) -> str:
-        """Its label topology.kubernetes.io/zone."""
-        return f"sandbox-{' abc'[self.number]}"
-
-    @property
-    def link(self) -> str:
-        """This machine's end of its link."""
-        return f"pacman{self.number}"
-
-    @property
-    def cgroup(self) -> str:
-        """The cgroup, in each hierarchy, that its pods run in."""
-        return "pacman-sandbox" if self.number == 1 else f"pacman-sandbox-{self.number}"
+    name: str
+    """The name that minikube gives it."""
+    address: str
+    """The address that minikube's docker driver gives it."""
+    zone: str
+    """Its label topology.kubernetes.io/zone."""
+    link: str
+    """This machine's end of its link."""
+    cgroup: str
+    """The cgroup, in each hierarchy, that its pods run in."""
 
     @property
     def folder(self) -> Path:
@@ -127,7 +112,8 @@ class Node:
             first = int(children.read_text().split()[0])
             (self.folder / "pid").write_text(f"{first} {network.began(first)}")
             network.connect(self.link, first)
-            self.wait_for("the services", self._services_began, unshare)
+            services = ("sv", "check", "/run/services/containerd")
+            self.wait_for("the services", lambda: bool(self.pid()) and not self.run(*services).returncode, unshare)
             (self.folder / "started").write_text(f"{first} {_versions()}")
         except BaseException:
             unshare.kill()
@@ -245,9 +231,6 @@ class Node:
                 )
             time.sleep(0.05)
 
-    def _services_began(self) -> bool:
-        return self.pid() is not None and self.run("sv", "check", "/run/services/containerd").returncode == 0
-
 
 def write_private(target: Path, text: str) -> None:
     """Writes a file that only root reads, in one step."""
@@ -257,7 +240,11 @@ def write_private(target: Path, text: str) -> None:
     half.replace(target)
 
 
-ALL: Final = (Node(1), Node(2), Node(3))
+ALL: Final = (
+    Node(1, "minikube", f"{network.SUBNET}2", "sandbox-a", "pacman1", "pacman-sandbox"),
+    Node(2, "minikube-m02", f"{network.SUBNET}3", "sandbox-b", "pacman2", "pacman-sandbox-2"),
+    Node(3, "minikube-m03", f"{network.SUBNET}4", "sandbox-c", "pacman3", "pacman-sandbox-3"),
+)
 FIRST: Final = ALL[0]
 
 
@@ -278,15 +265,11 @@ def _path() -> str:
 def _remove_cgroup(name: str) -> None:
     """Removes a node's cgroups, the deepest first; the kernel needs a moment to see that they are empty."""
     end = time.monotonic() + 10
-    for root in (*Path("/sys/fs/cgroup").glob(f"*/{name}"), Path("/sys/fs/cgroup", name)):
-        for folder, _, _ in os.walk(root, topdown=False):
-            while True:
-                try:
-                    Path(folder).rmdir()
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    if time.monotonic() > end:
-                        raise SandboxError(f"{folder} is still in use: a process of the node is left") from None
-                    time.sleep(0.05)
+    root = Path("/sys/fs/cgroup")
+    while left := [each for top in (root / name, *root.glob(f"*/{name}")) for each, *_ in os.walk(top, topdown=False)]:
+        if time.monotonic() > end:
+            raise SandboxError(f"{left[0]} is still in use: a process of the node is left")
+        for folder in left:
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+        time.sleep(0.02)

@@ -56,9 +56,8 @@ class Environment:
     @staticmethod
     def foreign() -> list[str]:
         """What to unset: the person's own settings for stacks of their own."""
-        names = ("ACCESS_TOKEN", "CONFIG", "CONFIG_PASSPHRASE", "ORGANIZATION", "STACK")
-        foreign = [f"PULUMI_{name}" for name in names]
-        return sorted(name for name in os.environ if name in foreign or name.startswith("PULUMI_K8S_"))
+        names = [f"PULUMI_{name}" for name in ("ACCESS_TOKEN", "CONFIG", "CONFIG_PASSPHRASE", "ORGANIZATION", "STACK")]
+        return sorted(name for name in os.environ if name in names or name.startswith("PULUMI_K8S_"))
 
     def complete(self) -> dict[str, str]:
         """This process's environment with all of that done."""
