@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,15 +39,7 @@ def prepare(progress: Progress) -> None:
     provider = environment().provider or parts.PROVIDER.folder / _PROVIDER
     if not os.access(provider, os.X_OK):
         raise SandboxError(f"PROVIDER is {provider}: must be a program, such as /path/to/{_PROVIDER}")
-    try:
-        install(
-            home=environment().home,
-            python=Path(sys.executable),
-            language_dir=parts.PULUMI.folder,
-            kubernetes=provider.resolve(),
-        )
-    except RuntimeError as problem:
-        raise SandboxError(str(problem)) from None
+    install(home=environment().home, language_dir=parts.PULUMI.folder, kubernetes=provider.resolve())
     _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
     _PASSPHRASE_FILE.write_text(_PASSPHRASE)
     project = str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"])
@@ -65,7 +56,7 @@ def contents() -> list[Content]:
     """The engine's plugins, for `status`: which are official ones, and which this project's own stand-ins."""
     found = [Content("language host python", "of this checkout", "stand-in, sandbox/plugins/language_python.py")]
     for name in ("kubernetes", "random"):
-        place = provider_file(environment().home, Path(sys.executable), name)
+        place = provider_file(environment().home, name)
         version = f"installed as {place.parent.name.rpartition('-v')[2]}"
         if place.is_symlink() and place.resolve().is_relative_to(parts.PROVIDER.folder):
             found += [Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents]

@@ -176,13 +176,8 @@ def _build_provider(build: Build) -> None:
 
 def _debian(name: str, work: float, packages: str) -> Part:
     """A Debian root file system with some packages."""
-    return Part(
-        name,
-        work,
-        _build_debian,
-        recipe=[_SUITE, *packages.split()],
-        contents=[Content(name, _SUITE, "Debian packages")],
-    )
+    contents = [Content(name, _SUITE, "Debian packages")]
+    return Part(name, work, _build_debian, recipe=[_SUITE, *packages.split()], contents=contents)
 
 
 def _build_debian(build: Build) -> None:

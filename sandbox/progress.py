@@ -22,9 +22,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        with self._lock:
-            clear = "\r\033[K" if self._terminal else ""
-            print(f"{clear}{text}", file=sys.stderr, flush=True)
+        self._write(f"{text}\n")
 
     def update(self, doing: str, done: float, left: float) -> None:
         """What is going on.
@@ -39,22 +37,22 @@ class Progress:
             return
         self._written = now
         line = f"  {done:4.0%}, {_left(left)}: {doing}"
-        with self._lock:
-            if self._terminal:
-                sys.stderr.write(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}")
-                sys.stderr.flush()
-            else:
-                print(line, file=sys.stderr, flush=True)
+        self._write(line[: shutil.get_terminal_size().columns - 1] if self._terminal else f"{line}\n")
 
     @contextmanager
     def step(self, doing: str) -> Iterator[None]:
         """A step that is short: named while it goes on, on a terminal, and with its seconds when it is done."""
         began = time.monotonic()
         if self._terminal:
-            sys.stderr.write(f"\r\033[K  {doing}")
-            sys.stderr.flush()
+            self._write(f"  {doing}")
         yield
         self.say(f"  {doing}: done in {duration(time.monotonic() - began)}")
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            # On a terminal, in place of the line that did not end.
+            sys.stderr.write(f"\r\033[K{text}" if self._terminal else text)
+            sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:

@@ -6,9 +6,13 @@ no new installation. The Kubernetes provider is a link to the part that was buil
 """
 
 import json
+import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Final
+
+from sandbox.places import SandboxError
 
 _HEAD: Final = """#!/bin/sh
 # A launcher of the sandbox (sandbox/plugins): rewritten when it differs; an official plugin in its place is left alone.
@@ -41,19 +45,21 @@ runpy.run_module("pulumi.dynamic", run_name="__main__", alter_sys=True)
 """
 
 
-def install(*, home: Path, python: Path, language_dir: Path, kubernetes: Path) -> None:
+def install(*, home: Path, language_dir: Path, kubernetes: Path) -> None:
     """Installs the language host beside the engine and the providers into its home; quick where all is there.
 
     Args:
         home: The engine's PULUMI_HOME.
-        python: The interpreter whose SDK packages say which versions the engine looks for.
         language_dir: The folder that the engine's binary really lies in: what lies there counts as bundled with it.
         kubernetes: The Kubernetes provider.
+
+    Raises:
+        SandboxError: A provider's SDK package is not installed.
     """
     _write(language_dir / "pulumi-language-python", _LANGUAGE)
     _write(language_dir / "pulumi-resource-pulumi-python", _DYNAMIC)
-    _write(provider_file(home, python, "random"), _RANDOM)
-    place = provider_file(home, python, "kubernetes")
+    _write(provider_file(home, "random"), _RANDOM)
+    place = provider_file(home, "kubernetes")
     if place.is_symlink() and place.readlink() == kubernetes:
         return
     if place.is_symlink() or not place.exists() or is_stand_in(place):
@@ -63,18 +69,17 @@ def install(*, home: Path, python: Path, language_dir: Path, kubernetes: Path) -
             Path(folder, place.name).replace(place)
 
 
-def provider_file(home: Path, python: Path, name: str) -> Path:
+def provider_file(home: Path, name: str) -> Path:
     """Where the engine looks for a provider: under the version that the SDK package asks for.
 
-    The version is read from the package's file, because starting an interpreter takes time.
-
     Raises:
-        RuntimeError: The package is not installed.
+        SandboxError: The package is not installed.
     """
-    for about in sorted(python.parent.parent.glob(f"lib/python3*/site-packages/pulumi_{name}/pulumi-plugin.json")):
-        version = json.loads(about.read_text())["version"]
-        return home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
-    raise RuntimeError(f"{python} has no package pulumi-{name}: install requirements.txt")
+    about = Path(sysconfig.get_path("purelib"), f"pulumi_{name}", "pulumi-plugin.json")
+    if not about.exists():
+        raise SandboxError(f"{sys.executable} has no package pulumi-{name}: install requirements.txt")
+    version = json.loads(about.read_text())["version"]
+    return home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
 
 
 def is_stand_in(place: Path) -> bool:

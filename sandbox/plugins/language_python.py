@@ -104,7 +104,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         if Path(directory, "requirements.txt").is_file():
             steps.append([python.executable, "-m", "pip", "install", "-r", "requirements.txt"])
         for step in steps:
-            process = _start(step, python.environment(), directory, context, subprocess.PIPE, subprocess.STDOUT)
+            process = _start(step, python.environment(), directory, context, stdout=subprocess.PIPE)
             for line in process.stdout or ():
                 yield proto.InstallDependenciesResponse(stdout=line)
             if process.wait():
@@ -148,31 +148,20 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             context.abort(StatusCode.FAILED_PRECONDITION, fault)
         env = python.environment() | dict(each.split("=", 1) for each in request.env)
         command = [python.executable, "-u", str(Path(info.program_directory, info.entry_point)), *request.args]
-        process = _start(command, env, request.pwd or info.program_directory, context, subprocess.PIPE)
+        process = _start(command, env, request.pwd or info.program_directory, context, stdout=subprocess.PIPE)
         for line in process.stdout or ():
             yield proto.RunPluginResponse(stdout=line)
         yield proto.RunPluginResponse(exitcode=process.wait())
 
 
 def _start(
-    command: list[str],
-    env: dict[str, str],
-    folder: str,
-    context: ServicerContext,
-    stdout: int | None = None,
-    stderr: int | None = None,
+    command: list[str], env: dict[str, str], folder: str, context: ServicerContext, stdout: int | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Starts a command that ends with the engine's call, at the latest."""
+    """Starts a command, which ends when the engine's call ends, if not before."""
     # In a session of its own, the program is not hit by the signal that tells this host to go, and dies without a
     # traceback when the host ends it.
     process = subprocess.Popen(
-        command,
-        env=env,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
+        command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, start_new_session=True
     )
     context.add_callback(process.terminate)
     return process

@@ -10,25 +10,11 @@ from concurrent import futures
 
 import grpc
 
-# The engine's own limit. A resource may wait for minutes, so there must be a thread for each that does.
-_MESSAGE_BYTES = 400 << 20
-_THREADS = 256
-
 
 def serve(register: Callable[[grpc.Server], None]) -> None:
-    """Serves until the engine is done with the plugin, which it says by SIGINT, or until the engine is dead.
-
-    Args:
-        register: Adds the plugin's service to the server.
-    """
-    server = grpc.server(
-        futures.ThreadPoolExecutor(_THREADS),
-        options=[
-            ("grpc.max_receive_message_length", _MESSAGE_BYTES),
-            ("grpc.max_send_message_length", _MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),
-        ],
-    )
+    """Serves what `register` adds, until the engine sends SIGINT or has ended."""
+    # A program and each policy pack keep a thread for as long as they run.
+    server = grpc.server(futures.ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0)])
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -48,4 +34,4 @@ def serve(register: Callable[[grpc.Server], None]) -> None:
     ended.register(sys.stdout, 0)
     ended.poll()
     server.stop(grace=0.2).wait(0.5)
-    os._exit(0)  # threads that wait for a cluster must not keep the engine waiting for them
+    os._exit(0)  # the engine must not wait for threads that still wait for a program

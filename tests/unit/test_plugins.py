@@ -66,8 +66,7 @@ class Home:
 
     def install(self) -> None:
         """Installs all plugins."""
-        python = Path(sys.executable)
-        install.install(home=self.folder, python=python, language_dir=self.engine, kubernetes=self.built)
+        install.install(home=self.folder, language_dir=self.engine, kubernetes=self.built)
 
     def provider(self, name: str) -> Path:
         """Where the engine looks for a provider."""
