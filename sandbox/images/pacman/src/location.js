@@ -1,4 +1,4 @@
-// Where this pod runs, as its node tells: a score says where it was made.
+// Where this pod runs, read from its node: a score says where it was made.
 
 import { readFile } from "node:fs/promises";
 import https from "node:https";
@@ -9,13 +9,13 @@ const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 const TIMEOUT_MS = 1500;
 
 /**
- * `{cloud, zone, host}` of this pod; "unknown" where the cluster does not tell.
+ * `{cloud, zone, host}` of this pod; "unknown" where its node cannot be read.
  *
- * Upstream goes on to ask the metadata addresses of the clouds. This image is for a network that has no route out, where
- * that would cost seconds and never find anything.
+ * Upstream then asks the metadata addresses of the clouds. This image is for a network without a route out, where that
+ * would take seconds and find nothing.
  *
  * @param settings nodeName, apiHost, apiPort; empty outside a cluster
- * @param log where the reason for "unknown" is told, at debug
+ * @param log gets the reason for "unknown", at debug
  * @param {string} account the folder with the service account's token and the API's certificate
  */
 export async function locate(settings, log, account = SERVICE_ACCOUNT) {
@@ -27,7 +27,7 @@ export async function locate(settings, log, account = SERVICE_ACCOUNT) {
     const cloud = (node.spec?.providerID ?? "").split(":")[0] || "kubernetes";
     return { cloud, zone, host };
   } catch (error) {
-    log.debug("the cluster does not tell where this is", { error });
+    log.debug("the node cannot be read", { error });
     return { cloud: "unknown", zone: "unknown", host };
   }
 }

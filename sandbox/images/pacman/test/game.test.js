@@ -114,7 +114,8 @@ test("whatever is pressed, everybody stays on the ways and the score stays plaus
 /** Holds Pacman where no ghost is, so that a test can wait for them. */
 function keepAway(game) {
   const corners = cellsWith("o");
-  const away = (cell) => Math.min(...game.ghosts.map((ghost) => Math.hypot(ghost.cell.x - cell.x, ghost.cell.y - cell.y)));
+  const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
+  const away = (cell) => Math.min(...game.ghosts.map((ghost) => distance(ghost.cell, cell)));
   game.pellets.clear();
   Object.assign(game.pacman, { cell: corners.reduce((a, b) => (away(b) > away(a) ? b : a)), progress: 0 });
 }

@@ -282,7 +282,7 @@ test("a member that moves loses a score where the connect timeout is long, and n
   await untilReady(byDefault);
 });
 
-test("an outage ends by itself, also for a start that waits long enough; a first connection that failed does not", async (t) => {
+test("an outage heals by itself, and costs a process its first connection only if it waits too briefly", async (t) => {
   const steady = await serve(t, mongo.environment);
   await post(steady, "/highscores", score("Cy", 500));
   await mongo.kill();
