@@ -113,12 +113,7 @@ class Build:
         self._lock = threading.Lock()
 
     def run(self, *command: str | Path, cwd: Path | None = None, on_line: Callable[[str], bool] | None = None) -> None:
-        """Runs a command, its output into the log.
-
-        Args:
-            command: The command.
-            cwd: The folder to run it in.
-            on_line: Is given each line of its output, and says whether it took it; the others go into the log.
+        """Runs a command in a folder. Its output goes into the log, but for the lines that `on_line` says it took.
 
         Raises:
             SandboxError: It failed.

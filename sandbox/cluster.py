@@ -32,11 +32,7 @@ _TUNABLES: Final = (
 
 
 def start(count: int | None, progress: Progress) -> None:
-    """Starts the nodes that do not run, and removes those that are too many; returns when pods can run.
-
-    Args:
-        count: How many nodes there shall be, from 1 to 3; as many as the last time, if None.
-        progress: What the person sees.
+    """Starts `count` nodes, as many as the last time if it is None, and removes the others; returns when pods can run.
 
     Raises:
         SandboxError: The addresses are taken, something does not come up, or a node that is too many has data.
@@ -142,11 +138,7 @@ def _restore_kernel() -> None:
 
 
 def _start_node(each: Node, progress: Progress) -> None:
-    """Starts a node that does not run, and writes the administrator's kubeconfig.
-
-    Raises:
-        SandboxError: It does not come up.
-    """
+    """Starts a node that does not run, and writes the administrator's kubeconfig."""
     if each.pid() is None:
         with progress.step(f"starting {each.name}"):
             if each is not node.FIRST:

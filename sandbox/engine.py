@@ -18,7 +18,6 @@ from sandbox.progress import Progress
 
 _PROVIDER: Final = "pulumi-resource-kubernetes"
 _STACKS: Final = STATE / "stacks"
-_PASSPHRASE_FILE: Final = STATE / "passphrase"
 # Known to everybody, like the salt in the committed stack file that belongs to it: a passphrase of this checkout's own
 # would have the engine change that file. What guards the secrets of this stack, as it guards the cluster that holds
 # them in plain, is that only root may read .sandbox.
@@ -31,7 +30,7 @@ def environment() -> Environment:
 
 
 def prepare(progress: Progress) -> None:
-    """Makes plugins, backend and stack, where they are missing, and mends what a killed command left.
+    """Makes plugins, backend and stack if they are missing, and repairs what a killed command left.
 
     Raises:
         SandboxError: The engine refuses.
@@ -41,7 +40,7 @@ def prepare(progress: Progress) -> None:
         raise SandboxError(f"PROVIDER is {provider}: must be a program, such as /path/to/{_PROVIDER}")
     install(home=environment().home, language_dir=parts.PULUMI.folder, kubernetes=provider.resolve())
     _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _PASSPHRASE_FILE.write_text(_PASSPHRASE)
+    (STATE / "passphrase").write_text(_PASSPHRASE)
     project = str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"])
     stack = LocalStack(CHECKOUT, _STACKS, project, CONTEXT, environment().complete())
     if not stack.state_file.exists():
@@ -162,9 +161,7 @@ def _existing(resource: dict[str, Any], env: Mapping[str, str]) -> str:
     metadata = inputs.get("metadata") or {}
     if not resource["type"].startswith("kubernetes:") or "name" not in metadata:
         return ""
-    group, _, version = str(inputs["apiVersion"]).rpartition("/")
-    kind = f"{inputs['kind']}.{version}.{group}" if group else str(inputs["kind"])
-    namespace = ["--namespace", metadata["namespace"]] if metadata.get("namespace") else []
-    command = [str(parts.NODE_PROGRAMS.folder / "kubectl"), "get", kind, metadata["name"], *namespace]
-    done = subprocess.run(command, env=env, capture_output=True, check=False)
+    command = [str(parts.NODE_PROGRAMS.folder / "kubectl"), "get", "--filename", "-"]
+    wanted = json.dumps({key: inputs[key] for key in ("apiVersion", "kind", "metadata")})
+    done = subprocess.run(command, input=wanted, env=env, capture_output=True, text=True, check=False)
     return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))) if done.returncode == 0 else ""

@@ -31,15 +31,9 @@ class Image:
 
 
 def pack(image: Image, layers: Sequence[Path], folder: Path) -> Path:
-    """Packs an image.
+    """Packs an image and returns its archive, which lies in `folder`.
 
-    Args:
-        image: What it says of itself.
-        layers: Folders, the lowest first; each becomes a layer, with owners and modes as they are.
-        folder: Where the archive goes.
-
-    Returns:
-        The archive.
+    `layers` are folders, the lowest first; each becomes a layer, with owners and modes as they are.
     """
     archive = folder / f"{image.reference.rpartition('/')[2].replace(':', '-')}.tar"
     packed = [_pack_layer(layer, folder / f"{number}.tar") for number, layer in enumerate(layers)]

@@ -55,15 +55,12 @@ def _go(
     """Programs of a Go module in toolchain/.
 
     Args:
-        name: The part's name.
-        work: See `Part`.
         programs: What `status` lists, each with the Go module that it comes from.
         module: The folder in toolchain/; the part's name, if it is empty.
         packages: What is built: folders, and `tool` for all that go.mod lists as tools.
         build: Builds it, where that takes more than `go build`.
         sources: What of the module they are built from, besides go.mod and go.sum; all of it, if nothing is named.
         ldflags: What the linker is told, besides to strip.
-        tags: Build tags.
     """
     module = module or name
     folder = FILES / "toolchain" / module
@@ -246,7 +243,8 @@ def _build_mongo(build: Build) -> None:
             command=["mongod"],
             environment={"MONGO_VERSION": MONGO_VERSION, "HOME": "/data/db"},
         )
-        images.pack(image, [*_bases(), tree], build.out)
+        # The first two layers are the same in both images, so the node keeps them once.
+        images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
 
 
 def _build_pacman(build: Build) -> None:
@@ -263,12 +261,7 @@ def _build_pacman(build: Build) -> None:
             environment={"NODE_ENV": "production"},
             folder="/app",
         )
-        images.pack(image, [*_bases(), tree], build.out)
-
-
-def _bases() -> list[Path]:
-    """What images are built on: packed by each, and kept once by the node, as the layers are the same."""
-    return [part.folder / "root" for part in (BASE, NODE_JS)]
+        images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
 
 
 def _npm_install(build: Build, source: Path, target: Path) -> None:
