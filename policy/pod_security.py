@@ -1,26 +1,23 @@
 """The Pod Security Standard `restricted`, with all of `baseline`, as a function of a pod's spec.
 
-Written after https://kubernetes.io/docs/concepts/security/pod-security-standards/ for Linux pods. The namespace of the
-stack enforces the same on a real cluster; this says it without one, and names the field.
+The source is https://kubernetes.io/docs/concepts/security/pod-security-standards/, for Linux pods. On a cluster the
+stack's namespace enforces the same. This module needs no cluster, and its message names the field.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-Spec = Mapping[str, Any]
+from policy.fields import Props, items, mapping, named, text, value
 
 _VOLUMES = {
-    *(
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "image",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    ),
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
 }
 _SYSCTLS = {
     "kernel.shm_rmid_forced",
@@ -38,73 +35,77 @@ _SELINUX = {"", "container_t", "container_init_t", "container_kvm_t", "container
 _SECCOMP = {"RuntimeDefault", "Localhost"}
 
 
-def violations(pod: Spec) -> list[str]:
-    """What `restricted` refuses in a pod's spec: `field: what is wrong`, relative to the spec; empty if nothing."""
-    found = [*_of_pod(pod), *_of_context(pod.get("securityContext") or {}, "securityContext")]
+def violations(pod: Props) -> list[str]:
+    """What `restricted` refuses in a pod's spec, each as `field: what is wrong`, relative to the spec."""
+    found = [*_of_pod(pod), *_of_context(mapping(pod, "securityContext"), "securityContext")]
     for group in ("initContainers", "containers", "ephemeralContainers"):
-        for container in pod.get(group, []):
-            found += [f"{group}[{container['name']}].{fault}" for fault in _of_container(container, pod)]
+        for name, container in named(pod, group):
+            found += [f"{group}[{name}].{fault}" for fault in _of_container(container, pod)]
     return found
 
 
-def _of_pod(pod: Spec) -> Iterator[str]:
+def _of_pod(pod: Props) -> Iterator[str]:
     for flag in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(flag):
             yield f"{flag}: must not be true"
-    for volume in pod.get("volumes", []):
+    for name, volume in named(pod, "volumes"):
         for kind in sorted(volume.keys() - {"name"} - _VOLUMES):
-            yield f"volumes[{volume['name']}].{kind}: this kind of volume is not allowed"
-    for sysctl in (pod.get("securityContext") or {}).get("sysctls", []):
-        if sysctl["name"] not in _SYSCTLS:
-            yield f"securityContext.sysctls: {sysctl['name']} is not a safe one"
+            if volume[kind] is not None:
+                yield f"volumes[{name}].{kind}: this kind of volume is not allowed"
+    for name, _ in named(pod, "securityContext", "sysctls"):
+        if name not in _SYSCTLS:
+            yield f"securityContext.sysctls: {name} is not a safe sysctl"
 
 
-def _of_context(context: Spec, at: str) -> Iterator[str]:
-    """The rules for what may stand on the pod and on a container alike."""
+def _of_context(context: Props, at: str) -> Iterator[str]:
+    """Checks what a pod's and a container's security context have in common."""
     if context.get("runAsUser") == 0:
         yield f"{at}.runAsUser: must not be 0"
     if context.get("runAsNonRoot") is False:
         yield f"{at}.runAsNonRoot: must not be false"
-    if "seccompProfile" in context and context["seccompProfile"].get("type") not in _SECCOMP:
+    if context.get("seccompProfile") is not None and text(context, "seccompProfile", "type") not in _SECCOMP:
         yield f"{at}.seccompProfile: must be RuntimeDefault or Localhost"
-    if context.get("appArmorProfile", {}).get("type") == "Unconfined":
+    if text(context, "appArmorProfile", "type") == "Unconfined":
         yield f"{at}.appArmorProfile: must not be Unconfined"
-    options = context.get("seLinuxOptions", {})
-    if options.get("type", "") not in _SELINUX or options.get("user") or options.get("role"):
+    options = mapping(context, "seLinuxOptions")
+    if text(options, "type") not in _SELINUX or options.get("user") or options.get("role"):
         yield f"{at}.seLinuxOptions: may only name a container type"
-    if context.get("windowsOptions", {}).get("hostProcess"):
+    if value(context, "windowsOptions", "hostProcess"):
         yield f"{at}.windowsOptions.hostProcess: must not be true"
 
 
-def _of_container(container: Spec, pod: Spec) -> Iterator[str]:
-    own, of_pod = container.get("securityContext") or {}, pod.get("securityContext") or {}
+def _of_container(container: Props, pod: Props) -> Iterator[str]:
+    own = mapping(container, "securityContext")
     yield from _of_context(own, "securityContext")
     if own.get("privileged"):
         yield "securityContext.privileged: must not be true"
     if own.get("allowPrivilegeEscalation") is not False:
         yield "securityContext.allowPrivilegeEscalation: must be false"
-    if own.get("procMount", "Default") != "Default":
+    if (text(own, "procMount") or "Default") != "Default":
         yield "securityContext.procMount: must be Default"
-    if {**of_pod, **own}.get("runAsNonRoot") is not True:
+    if _own_or_of_pod(container, pod, "runAsNonRoot") is not True:
         yield "securityContext.runAsNonRoot: must be true, here or for the pod"
-    if "seccompProfile" not in {**of_pod, **own}:
+    if _own_or_of_pod(container, pod, "seccompProfile") is None:
         yield "securityContext.seccompProfile: must be set, here or for the pod"
-    capabilities = own.get("capabilities", {})
-    if "ALL" not in capabilities.get("drop", []):
+    if "ALL" not in items(own, "capabilities", "drop"):
         yield "securityContext.capabilities.drop: must hold ALL"
-    if set(capabilities.get("add", [])) - {"NET_BIND_SERVICE"}:
+    if any(added != "NET_BIND_SERVICE" for added in items(own, "capabilities", "add")):
         yield "securityContext.capabilities.add: may only hold NET_BIND_SERVICE"
-    for port in container.get("ports", []):
-        if port.get("hostPort"):
-            yield f"ports[{port['containerPort']}].hostPort: must not be set"
+    for port in items(container, "ports"):
+        if value(port, "hostPort"):
+            yield f"ports[{value(port, 'containerPort')}].hostPort: must not be set"
     for hook in ("startupProbe", "readinessProbe", "livenessProbe"):
-        yield from _of_action(container.get(hook) or {}, hook)
-    lifecycle = container.get("lifecycle") or {}
+        yield from _of_action(mapping(container, hook), hook)
     for hook in ("postStart", "preStop"):
-        yield from _of_action(lifecycle.get(hook) or {}, f"lifecycle.{hook}")
+        yield from _of_action(mapping(container, "lifecycle", hook), f"lifecycle.{hook}")
 
 
-def _of_action(action: Spec, at: str) -> Iterator[str]:
+def _own_or_of_pod(container: Props, pod: Props, field: str) -> object:
+    own = value(container, "securityContext", field)
+    return value(pod, "securityContext", field) if own is None else own
+
+
+def _of_action(action: Props, at: str) -> Iterator[str]:
     for kind in ("httpGet", "tcpSocket"):
-        if (action.get(kind) or {}).get("host"):
+        if value(action, kind, "host"):
             yield f"{at}.{kind}.host: must not be set"
