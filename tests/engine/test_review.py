@@ -1,7 +1,7 @@
-"""A pull request as a reviewer meets it: a scratch clone, a change, and the comment of the preview script.
+"""A pull request as a reviewer sees it: a scratch clone, a change, and the comment of the preview script.
 
-Everything is real but GitHub: the clone, the commits, the engine, the cluster. What GitHub's API answers is in
-tests/unit/test_review.py.
+Everything is real but GitHub: the clone, the commits, the engine, the cluster. tests/unit/test_review.py has a stand-in
+for GitHub's API.
 """
 
 import re
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.harness.engine import Engine
 from tests.harness.kubectl import Kubectl
 from tests.harness.program import clone_checkout, delete_what_is_left
-from tests.harness.recorder import ROOT, stack_config
+from tools.engine import Engine
+from tools.recorder import ROOT, stack_config
 
 STACK = "sandbox"
 
@@ -38,21 +38,21 @@ class Clone(Engine):
         (self.folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}))
 
     def commit(self, branch: str) -> None:
-        """Puts all that was changed onto a branch, with the manifests rendered anew, as `make golden` does."""
+        """Commits all changes to a branch, with newly rendered manifests, as `make golden` writes them."""
         golden = self.folder / "tests/golden"
         for file in golden.glob("*.yaml"):
-            file.write_text(self.python("tests.harness.render", file.stem))
+            file.write_text(self.python("tools.render", file.stem))
         self.git("checkout", "--quiet", "-B", branch)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", branch)
 
     def git(self, *arguments: str) -> None:
-        """Runs git in the clone, as nobody in particular."""
+        """Runs git in the clone, under a made-up name."""
         who = ["-c", "user.name=reviewer", "-c", "user.email=reviewer@pacman.example"]
         subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
 
     def python(self, *arguments: str) -> str:
-        """Runs a module of the clone; gives back what it prints."""
+        """Runs a module of the clone; returns what it prints."""
         done = subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=self.folder,
@@ -78,7 +78,7 @@ class Clone(Engine):
         path.write_text(yaml.safe_dump(known))
 
     def comment(self, branch: str, *, may_fail: bool = False) -> str:
-        """What the workflow would put on the pull request of that branch."""
+        """The comment that the workflow would put on the pull request of that branch."""
         self.commit(branch)
         out = f"{self.folder}.previews/{branch}.json"
         done = self.preview_to(out)
@@ -87,7 +87,11 @@ class Clone(Engine):
 
     def preview_to(self, out: str) -> subprocess.CompletedProcess[str]:
         """Runs the preview of the workflow."""
-        command = [sys.executable, "-m", "review", "preview", STACK, "--out", out]
+        return self.review("preview", STACK, "--out", out)
+
+    def review(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the preview script."""
+        command = [sys.executable, "-m", "review", *arguments]
         return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
 
 
@@ -118,7 +122,7 @@ def row(comment: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")]
 
 
-def test_a_change_of_nothing_says_so(clone: Clone) -> None:
+def test_a_pull_request_that_changes_no_resource_has_no_change_in_its_comment(clone: Clone) -> None:
     clone.change("README.md", "# Pacman", "# Pac-Man")
     comment = clone.comment("nothing")
     create, update, replace, delete, same, verdict = row(comment)
@@ -137,7 +141,7 @@ def test_a_change_of_the_replicas_is_one_update(clone: Clone) -> None:
     assert "CAUTION" not in comment
 
 
-def test_a_change_of_the_image_shows_both(clone: Clone) -> None:
+def test_a_change_of_the_image_shows_the_old_and_the_new_one(clone: Clone) -> None:
     clone.configure_stack(pacmanImage="sandbox/pacman:1.0.1")
     comment = clone.comment("image")
     assert row(comment)[:4] == ["", "1", "", ""]
@@ -146,22 +150,22 @@ def test_a_change_of_the_image_shows_both(clone: Clone) -> None:
     assert "+        image: sandbox/pacman:1.0.1" in comment
 
 
-def test_a_change_that_replaces_the_database_is_called_out(clone: Clone) -> None:
+def test_a_change_that_replaces_the_database_gets_a_caution(clone: Clone) -> None:
     """Also where the preview fails: before 4.29 the provider asks whether the old object could take the change."""
     clone.change(
-        "components/mongo_stateful_set.py", 'pod_management_policy="Parallel"', 'pod_management_policy="OrderedReady"'
+        "components/mongo/stateful_set.py", 'pod_management_policy="Parallel"', 'pod_management_policy="OrderedReady"'
     )
     comment = clone.comment("force-new", may_fail=True)
     assert row(comment)[2] == "1"
     assert (
-        "> [!CAUTION]\n> `sandbox`: **`StatefulSet mongo` is replaced** (`spec.podManagementPolicy`): the database"
-        " stops, and is made anew on the volumes that stay.\n"
+        "> [!CAUTION]\n> `sandbox`: **`StatefulSet mongo` is replaced** (`spec.podManagementPolicy`): MongoDB stops"
+        " and starts again on the same volumes, and the scores stay.\n"
     ) in comment
-    # It is in the component, so it is in every stack.
+    # The component changes, so every stack does.
     assert comment.count("+  podManagementPolicy: OrderedReady") == len(list((ROOT / "tests/golden").glob("*.yaml")))
 
 
-def test_a_change_that_the_policy_forbids_fails_and_says_why(clone: Clone) -> None:
+def test_a_change_that_the_policy_forbids_fails_with_its_message(clone: Clone) -> None:
     clone.change("components/pacman_deployment.py", 'type="ClusterIP"', 'type="LoadBalancer"')
     clone.commit("public")
     out = f"{clone.folder}.previews/public.json"
@@ -171,15 +175,26 @@ def test_a_change_that_the_policy_forbids_fails_and_says_why(clone: Clone) -> No
     assert "> `sandbox`: `Service pacman: spec.type: must be ClusterIP, is LoadBalancer" in comment
 
 
+def test_an_approved_preview_holds_until_the_stack_changes_otherwise(clone: Clone) -> None:
+    clone.configure_stack(pacmanReplicas=3)
+    clone.commit("approved")
+    out = f"{clone.folder}.previews/approved.json"
+    assert clone.preview_to(out).returncode == 0
+    again = clone.review("preview", STACK, "--approved", out)
+    assert again.returncode == 0, again.stdout + again.stderr
+    clone.configure_stack(pacmanReplicas=4)
+    other = clone.review("preview", STACK, "--approved", out)
+    assert other.returncode == 1
+    assert other.stderr.startswith(f"error: {STACK} has changed since its preview was approved: update Deployment")
+
+
 def test_what_somebody_changed_in_the_cluster_is_drift(clone: Clone) -> None:
-    command = [sys.executable, "-m", "review", "drift", STACK]
-    run = {"cwd": clone.folder, "env": clone.env, "capture_output": True, "text": True}
-    clean = subprocess.run(command, **run, check=False)  # type: ignore[call-overload]
+    clean = clone.review("drift", STACK)
     assert clean.returncode == 0, clean.stdout + clean.stderr
     kubectl = Kubectl("sandbox", clone.namespace)
     kubectl("scale", "deployment", "pacman", "--replicas=3")
     try:
-        drifted = subprocess.run(command, **run, check=False)  # type: ignore[call-overload]
+        drifted = clone.review("drift", STACK)
         assert drifted.returncode == 1
         assert "spec.replicas: 3 → 1" in drifted.stdout
     finally:

@@ -18,7 +18,7 @@ from review import comment, preview
 from review.__main__ import main
 from review.comment import MARKER, MOST, PullRequest, write
 from review.preview import DATA, Change, Preview, read
-from tests.harness.recorder import ROOT
+from tools.recorder import ROOT
 
 URN = "urn:pulumi:dev::pacman::pacman:index:X$kubernetes:"
 

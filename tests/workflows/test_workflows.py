@@ -19,8 +19,8 @@ import yaml
 
 from review.__main__ import main
 from review.preview import Preview
-from tools.recorder import ROOT
 from tests.workflows.expressions import evaluate, render
+from tools.recorder import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 REVIEW = sorted((ROOT / "review").glob("*.py"))
@@ -362,6 +362,14 @@ def test_an_up_compares_with_the_approved_preview_right_before_it_updates() -> N
         "Update the stack",
     ]
     assert "--skip-preview" in steps("stack", "Update the stack")[0]["run"]
+
+
+def test_the_second_preview_is_held_to_the_file_that_the_artifact_brings(machine: Machine) -> None:
+    machine.install(".venv/bin/python", 'echo "$*"')
+    assert machine.run("Preview the stack again", STACK="acme/prod", FILE="acme+prod").returncode == 0
+    assert machine.summary == "-m review preview acme/prod --approved approved/acme+prod.json\n"
+    (download,) = (step["with"] for step in steps("stack") if "download-artifact" in step.get("uses", ""))
+    assert download["path"] == "approved"
 
 
 def test_the_preview_to_approve_is_made_before_the_environment_with_reviewers_is_asked() -> None:
