@@ -31,7 +31,7 @@ up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it; NODES=
 	if [ "$(STACK)" != sandbox ]; then
 	  pulumi stack output access_hint
 	else
-	  $(python) -m tests.e2e.lesson --wait
+	  $(python) -m tools.lesson --wait
 	  echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2. Open $$(pulumi stack output url)"
 	  echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
 	  echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
@@ -52,22 +52,22 @@ down: .venv/ready ## Destroy the stack, with its scores, and stop the sandbox's 
 demo: .venv/ready ## Play the lesson on the running stack, each command shown as the lesson has it
 	$(running)
 	$(enter)
-	$(python) -m tests.e2e.lesson
+	$(python) -m tools.lesson
 
 .PHONY: preview
 preview: .venv/dev-ready ## A real preview of every stack, held to the policy pack, on the sandbox; STACK=dev: of that one, on yours
 	$(cluster)
 	$(enter)
-	if [ "$(origin STACK)" = file ]; then exec $(python) -m tests.harness.previews; fi
+	if [ "$(origin STACK)" = file ]; then exec $(python) -m tools.previews; fi
 	pulumi preview --diff --policy-pack policy
 
 .PHONY: render
 render: .venv/dev-ready ## Print the manifests that the program declares for STACK, without engine, cluster or secret
-	$(python) -m tests.harness.render "$(STACK)"
+	$(python) -m tools.render "$(STACK)"
 
 .PHONY: golden
 golden: .venv/dev-ready ## Write the manifests of every stack into tests/golden, for a review of what a change does to each
-	$(python) -m tests.harness.render --golden
+	$(python) -m tools.render --golden
 
 .PHONY: test
 test: check ## Everything: the checks, then real engine, cluster, database and browser; PROVIDER= on another provider
@@ -130,7 +130,7 @@ help: ## List the commands
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c "$(imported)"
 	touch $@
 
-imported = import preflight, pulumi.dynamic, sandbox.plugins.language_python, sandbox.plugins.random; \
+imported = import stack.preflight, components.dynamic_providers, pulumi.dynamic, sandbox.plugins.language_python, sandbox.plugins.random; \
   from kubernetes import client, config, dynamic
 
 .venv/dev-ready: requirements-dev.txt | .venv/ready

@@ -1,56 +1,50 @@
 """The program: reads the stack's settings, makes one provider, wires the components, exports the outputs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-import preflight
-import settings
-from components import (
-    DefaultStorageClass,
-    DefaultStorageClassArgs,
-    FixedNamespace,
-    IngressController,
-    IngressControllerArgs,
-    MongoStatefulSet,
-    MongoStatefulSetArgs,
-    NginxIngress,
-    NginxIngressArgs,
-    PacmanDeployment,
-    PacmanDeploymentArgs,
-    RestrictedNamespace,
-)
-from components.mongo_stateful_set import PORT as MONGO_PORT
-from components.mongo_stateful_set import REPLICA_SET
-from components.nginx_ingress import access_hint
+from components import mongo, pacman_deployment
+from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
+from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs
+from components.ingress_controller import IngressController, IngressControllerArgs
+from components.metadata import add_to_every_object
+from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
+from components.nginx_ingress import NginxIngress, NginxIngressArgs, access_hint
+from components.pacman_deployment import PacmanDeployment, PacmanDeploymentArgs
+from components.pods import Placement
+from components.registry_credentials import RegistryCredentials, RegistryCredentialsArgs
+from components.restricted_namespace import RestrictedNamespace
+from stack import preflight, settings
+from stack.settings import Settings
 
 
 def main() -> None:
     """Declares one stack."""
     config = settings.load()
-    demote = preflight.check(config, preflight.look(config))
+    known = preflight.look(config)
+    demote = preflight.check(config, known)
+    add_to_every_object(config.labels, config.annotations)
+    on_cluster = pulumi.ResourceOptions(providers={"kubernetes": declare_provider(config)})
 
-    # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
-    # path of this machine, into the state.
-    # Mutable: to replace a Secret or a ConfigMap that somebody changed would replace, by default, whatever mounts it,
-    # the database too.
-    provider = k8s.Provider(
-        "kubernetes",
-        kubeconfig="",
-        context=config.context,
-        enable_config_map_mutable=True,
-        enable_secret_mutable=True,
+    fixed = FixedNamespace(
+        "namespace",
+        FixedNamespaceArgs(
+            namespace=config.namespace,
+            context=config.context,
+            cluster=known.identity if known else "",
+            owner=preflight.namespace_owner(config, known),
+        ),
     )
-    on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
-
-    fixed = FixedNamespace("namespace", config.namespace, config.context)
-    restricted = RestrictedNamespace(
-        config.namespace,
-        # So that a stack that would move is stopped before it makes anything.
-        opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[fixed])),
-    )
-    namespace = restricted.namespace
+    # A stack that would move, or begin in somebody's namespace, is stopped before it changes anything.
+    begun: pulumi.Resource = fixed
+    namespace: pulumi.Input[str] = config.namespace
+    in_namespace = after(on_cluster, fixed)
+    if config.create_namespace:
+        begun = restricted = RestrictedNamespace(config.namespace, opts=in_namespace)
+        namespace, in_namespace = restricted.namespace, on_cluster
     if config.default_storage_class:
         DefaultStorageClass(
             "default-storage-class",
@@ -60,11 +54,51 @@ def main() -> None:
                 context=config.context,
                 new=config.new_storage_class,
             ),
-            # A namespace that somebody else has ends the `up`: before the cluster's default is touched, then.
-            opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[restricted])),
+            opts=after(on_cluster, begun),
         )
+    placement = place(config, namespace, in_namespace)
+    database = declare_mongo(config, namespace, placement, in_namespace)
+    # The database's names are known before it answers, and Pacman ends when it finds no database.
+    pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
+    # The address, once it is there, leads to pods that serve.
+    ingress = declare_ingress(config, namespace, pacman, on_cluster, after(on_cluster, pacman))
+    export_outputs(config, database, pacman, ingress)
 
-    mongo = MongoStatefulSet(
+
+def after(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+    """Options of a resource that waits for others of which no output goes into it."""
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
+
+
+def declare_provider(config: Settings) -> k8s.Provider:
+    """The one provider of all Kubernetes objects."""
+    return k8s.Provider(
+        "kubernetes",
+        # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
+        # path of this machine, into the state.
+        kubeconfig="",
+        context=config.context,
+        # By default the provider replaces a Secret or a ConfigMap that somebody changed, and with it whatever mounts
+        # it: the database, too.
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
+
+
+def place(config: Settings, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> Placement:
+    """Where pods may run, and the credentials to pull their images, which are created before the first pod."""
+    pull_secrets: list[pulumi.Input[str]] = list(config.image_pull_secrets)
+    if config.image_pull_config:
+        args = RegistryCredentialsArgs(namespace=namespace, docker_config=config.image_pull_config)
+        pull_secrets.append(RegistryCredentials("registry-credentials", args, opts).secret)
+    return Placement(node_selector=config.node_selector, tolerations=config.tolerations, pull_secrets=pull_secrets)
+
+
+def declare_mongo(
+    config: Settings, namespace: pulumi.Input[str], placement: Placement, opts: pulumi.ResourceOptions
+) -> MongoStatefulSet:
+    """The database."""
+    return MongoStatefulSet(
         "mongo",
         MongoStatefulSetArgs(
             namespace=namespace,
@@ -73,42 +107,64 @@ def main() -> None:
             volume_size=config.mongo_volume_size,
             storage_class=config.mongo_storage_class,
             database="pacman",
+            indexes=pacman_deployment.INDEXES,
             one_per_node=config.mongo_spread == "require",
+            resources=replace(mongo.RESOURCES, cpu=config.mongo_cpu, memory=config.mongo_memory),
+            placement=placement,
         ),
-        opts=on_cluster,
+        opts,
     )
-    pacman = PacmanDeployment(
+
+
+def declare_pacman(
+    config: Settings,
+    namespace: pulumi.Input[str],
+    placement: Placement,
+    database: MongoStatefulSet,
+    opts: pulumi.ResourceOptions,
+) -> PacmanDeployment:
+    """The game."""
+    return PacmanDeployment(
         "pacman",
         PacmanDeploymentArgs(
             namespace=namespace,
             image=config.pacman_image,
             replicas=config.pacman_replicas,
             max_replicas=config.pacman_max_replicas,
-            mongo_hosts=mongo.hosts,
-            mongo_port=MONGO_PORT,
-            mongo_replica_set=REPLICA_SET,
-            mongo_database=mongo.database,
-            mongo_secret=mongo.app_secret,
-            pod_labels=mongo.client_labels,
+            mongo_hosts=database.hosts,
+            mongo_port=mongo.PORT,
+            mongo_replica_set=mongo.REPLICA_SET,
+            mongo_database=database.database,
+            mongo_secret=database.app_secret,
+            pod_labels=database.client_labels,
             location=config.pacman_location,
+            log_level=config.pacman_log_level,
+            resources=replace(pacman_deployment.RESOURCES, cpu=config.pacman_cpu, memory=config.pacman_memory),
+            placement=placement,
         ),
-        # The database's names are known before it answers, and Pacman connects only once, when it starts.
-        opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[mongo])),
+        opts,
     )
+
+
+def declare_ingress(
+    config: Settings,
+    namespace: pulumi.Input[str],
+    pacman: PacmanDeployment,
+    on_cluster: pulumi.ResourceOptions,
+    opts: pulumi.ResourceOptions,
+) -> NginxIngress:
+    """The Ingress, and its controller where the cluster has none."""
     ingress_class: pulumi.Input[str] = config.ingress_class
     if config.ingress_controller == "install":
-        ingress_class = IngressController(
-            config.controller_name,
-            IngressControllerArgs(
-                chart=config.ingress_chart,
-                ingress_class=config.ingress_class,
-                scope=config.ingress_scope,
-                load_balancer=config.target.load_balancers[config.ingress_scope],
-                traffic_policy=config.target.traffic_policy,
-            ),
-            opts=on_cluster,
-        ).ingress_class
-    ingress = NginxIngress(
+        args = IngressControllerArgs(
+            chart=config.ingress_chart,
+            ingress_class=config.ingress_class,
+            scope=config.ingress_scope,
+            load_balancer=config.target.load_balancers[config.ingress_scope],
+            traffic_policy=config.target.traffic_policy,
+        )
+        ingress_class = IngressController(config.controller_name, args, on_cluster).ingress_class
+    return NginxIngress(
         "pacman",
         NginxIngressArgs(
             namespace=namespace,
@@ -118,33 +174,37 @@ def main() -> None:
             host=config.ingress_host,
             tls_secret=config.ingress_tls_secret,
             tls_issuer=config.ingress_tls_issuer,
+            rate_limit=config.ingress_rate_limit,
+            context=config.context,
         ),
-        # So that the address, once it is there, leads to pods that serve.
-        opts=pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[pacman])),
+        opts,
     )
 
+
+def export_outputs(
+    config: Settings, database: MongoStatefulSet, pacman: PacmanDeployment, ingress: NginxIngress
+) -> None:
+    """The outputs of the stack."""
     pulumi.export("target", config.target.name)
     pulumi.export("namespace", config.namespace)
-    pulumi.export("storage_class", mongo.storage_class)
+    pulumi.export("storage_class", database.storage_class)
     pulumi.export("ingress_ip", ingress.ip)
     pulumi.export("ingress_hostname", ingress.hostname)
     pulumi.export("url", ingress.url)
-    pulumi.export(
-        "access_hint",
-        pulumi.Output.all(ingress.ip, ingress.hostname, pacman.service).apply(
-            lambda known: access_hint(
-                context=config.context,
-                namespace=config.namespace,
-                service=known[2],
-                host=config.ingress_host,
-                ip=known[0],
-                hostname=known[1],
-                tls=bool(config.ingress_tls_secret),
-                node_address_is_local=config.target.node_address_is_local,
-            )
-        ),
+    hint = pulumi.Output.all(ingress.ip, ingress.hostname, pacman.service).apply(
+        lambda known: access_hint(
+            context=config.context,
+            namespace=config.namespace,
+            service=known[2],
+            host=config.ingress_host,
+            ip=known[0],
+            hostname=known[1],
+            tls=bool(config.ingress_tls_secret),
+            node_address_is_local=config.target.node_address_is_local,
+        )
     )
-    pulumi.export("mongo_uri", mongo.uri)
+    pulumi.export("access_hint", hint)
+    pulumi.export("mongo_uri", database.uri)
     pulumi.export("readme", Path(__file__).with_name("Pulumi.README.md").read_text())
 
 

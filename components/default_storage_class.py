@@ -7,21 +7,20 @@ them. It is a dynamic resource because such a one is run by a plain `pulumi dest
 --run-program.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
+from pulumi.dynamic import Resource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs, ObjectMetaPatchArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, StorageClassPatch
 
-import cluster
-from components.field_owners import TAKE_OVER
+from components.cluster import DEFAULT_CLASS
+from components.dynamic_providers import DefaultMarksProvider
+from components.metadata import OURS, TAKE_OVER
 
-# The switch of the Kubernetes provider by which a person says that a cluster is gone for good.
-DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
+# The name under which stacks of before November 2026 have their provider in the state.
+_MarksProvider = DefaultMarksProvider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,7 @@ class DefaultStorageClass(pulumi.ComponentResource):
                 metadata=ObjectMetaPatchArgs(
                     name=storage_class,
                     annotations={
-                        cluster.DEFAULT_CLASS: value,
+                        DEFAULT_CLASS: value,
                         # kubectl, or minikube at each start, owns the mark.
                         **TAKE_OVER,
                     },
@@ -93,8 +92,8 @@ class DefaultStorageClass(pulumi.ComponentResource):
             f"{name}-{storage_class}",
             metadata=ObjectMetaArgs(
                 name=storage_class,
-                labels=cluster.OURS,
-                annotations={cluster.DEFAULT_CLASS: "true", **TAKE_OVER},
+                labels=OURS,
+                annotations={DEFAULT_CLASS: "true", **TAKE_OVER},
             ),
             provisioner=new.provisioner,
             parameters=new.parameters,
@@ -105,51 +104,12 @@ class DefaultStorageClass(pulumi.ComponentResource):
         )
 
 
-class _MarksProvider(ResourceProvider):
-    """Reads marks on create, restores them on delete. Runs in a plugin process, found again by its module's name."""
-
-    # It captures no secret: what lies in the state is the name of this class.
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        try:
-            found = cluster.default_marks(props["context"])
-        except Exception as problem:  # whatever it is, it must be told in one line
-            reason = str(problem).partition("\n")[0]
-            raise RuntimeError(f"cannot list the StorageClasses of context {props['context']}: {reason}") from None
-        marks = {name: found.get(name) or "" for name in props["classes"]}
-        return CreateResult("marks", {**props, "marks": marks})
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        # More classes: their marks are read while the patches of this `up` have not run yet. The marks of classes that
-        # are known already stay as first read: what is there now is our own.
-        return DiffResult(changes=olds["classes"] != news["classes"] or olds["context"] != news["context"])
-
-    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> Any:  # noqa: ANN401
-        from pulumi.dynamic import UpdateResult
-
-        fresh = self.create(news).outs or {}
-        return UpdateResult({**fresh, "marks": {**fresh["marks"], **olds["marks"]}})
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        marks: Mapping[str, str] = props["marks"]
-        try:
-            cluster.restore_default_marks(props["context"], {name: mark or None for name, mark in marks.items()})
-        except Exception as problem:  # whatever it is, it must be told in one line
-            # A cluster that answers is not gone, and its mark has to be restored.
-            if os.environ.get(DELETE_UNREACHABLE) == "true" and not isinstance(problem, cluster.RefusedError):
-                return
-            reason = str(problem).partition("\n")[0]
-            raise RuntimeError(
-                f"cannot restore the default StorageClass of context {props['context']}: {reason};"
-                f" if that cluster is gone for good, {DELETE_UNREACHABLE}=true forgets it"
-            ) from None
-
-
 class _DefaultMarks(Resource, module="pacman", name="DefaultMarks"):
     """The default marks that classes had before this stack changed them."""
 
     marks: pulumi.Output[Mapping[str, str]]
 
     def __init__(self, name: str, context: str, classes: Sequence[str], opts: pulumi.ResourceOptions) -> None:
-        super().__init__(_MarksProvider(), name, {"context": context, "classes": list(classes), "marks": None}, opts)
+        super().__init__(
+            DefaultMarksProvider(), name, {"context": context, "classes": list(classes), "marks": None}, opts
+        )

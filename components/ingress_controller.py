@@ -10,7 +10,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.field_owners import TAKE_OVER
+from components.metadata import TAKE_OVER
 from components.pods import NODE, RESTRICTED, Identity
 
 # Of 16 July 2026; the chart brings the controller 5.5.4.

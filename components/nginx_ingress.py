@@ -1,10 +1,10 @@
 """The way in: an Ingress of class `nginx`, and what its address means to the person who wants to open it."""
 
+import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import (
     HTTPIngressPathArgs,
     HTTPIngressRuleValueArgs,
@@ -14,26 +14,26 @@ from pulumi_kubernetes.networking.v1 import (
     IngressServiceBackendArgs,
     IngressSpecArgs,
     IngressTLSArgs,
+    NetworkPolicy,
+    NetworkPolicyIngressRuleArgs,
+    NetworkPolicyPortArgs,
+    NetworkPolicySpecArgs,
     ServiceBackendPortArgs,
 )
 
-from components.field_owners import TAKE_OVER
+from components import cluster
+from components.metadata import TAKE_OVER
 from components.pods import Identity
 
-# What fits a page that loads some thirty files and posts a score of 200 bytes now and then: bodies of 16 KiB at most,
-# and for each client address 100 requests per second, five times that in a burst (the usual burst of ingress-nginx).
-# Each controller reads the annotations of its own makers and passes over the others.
-LIMITS = {
-    "nginx.ingress.kubernetes.io/proxy-body-size": "16k",
-    "nginx.ingress.kubernetes.io/limit-rps": "100",
-    "nginx.org/client-max-body-size": "16k",
-    "nginx.org/limit-req-rate": "100r/s",
-    "nginx.org/limit-req-key": "${binary_remote_addr}",
-    "nginx.org/limit-req-zone-size": "10m",
-    "nginx.org/limit-req-burst": "500",
-    "nginx.org/limit-req-no-delay": "true",
-    "nginx.org/limit-req-reject-code": "429",
+# What a player's browser asks for, and nothing else: the app also serves metrics, a demo mode and an interface that
+# writes scores, on the same port. A list of what is closed could be walked around, since the app takes its paths in any
+# case and with a slash at the end. "Exact" where a prefix would open more than the page asks for.
+PATHS = {
+    **dict.fromkeys(("/", "/config", "/pacman-canvas.css", "/pacman-canvas.js", "/style.css"), "Exact"),
+    **dict.fromkeys(("/data", "/fonts", "/highscores", "/img", "/js", "/location", "/mp3", "/user", "/wav"), "Prefix"),
 }
+# How often a client address may exceed its rate at once, as ingress-nginx has it unless told otherwise.
+_BURST = 5
 # HTTP leads to HTTPS, and a browser remembers that for a year. ingress-nginx has no annotation for the latter: it sends
 # the header with every answer over TLS, unless its ConfigMap says otherwise, as that of minikube's addon does.
 HTTPS = {
@@ -44,6 +44,8 @@ HTTPS = {
 }
 # The local end of the port-forward that the hint proposes, as the lesson has it.
 FORWARD_PORT = 9090
+# ingress-nginx writes the status once a minute.
+ADDRESS_SECONDS = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,11 @@ class NginxIngressArgs:
     """Secret with the certificate of `host`, of type kubernetes.io/tls; "" for plain HTTP."""
     tls_issuer: str = ""
     """ClusterIssuer of cert-manager that makes that certificate; "" where somebody else does."""
+    context: str
+    """The kubeconfig context of the cluster, to read the address from that the controller publishes."""
+    rate_limit: int = 500
+    """Requests per second and client address, five times that in a burst; 0 for no limit. A page load is 35 requests,
+    and a whole class may share one address."""
 
 
 class NginxIngress(pulumi.ComponentResource):
@@ -82,41 +89,67 @@ class NginxIngress(pulumi.ComponentResource):
         if args.tls_issuer and not args.tls_secret:
             raise ValueError(f"{name}: tls_issuer is {args.tls_issuer}: needs tls_secret, to put the certificate in")
         super().__init__("pacman:index:NginxIngress", name, None, opts)
-        backend = IngressBackendArgs(
-            service=IngressServiceBackendArgs(name=args.service, port=ServiceBackendPortArgs(number=args.service_port))
-        )
+        child = pulumi.ResourceOptions(parent=self)
+        identity = Identity("pacman", name)
         ingress = Ingress(
             name,
             metadata=ObjectMetaArgs(
-                name=name,
-                namespace=args.namespace,
-                labels=Identity("pacman", name).labels,
-                annotations={
-                    **TAKE_OVER,
-                    **LIMITS,
-                    **(HTTPS if args.tls_secret else {}),
-                    **(_issued_by(args.tls_issuer) if args.tls_issuer else {}),
-                },
+                name=name, namespace=args.namespace, labels=identity.labels, annotations=_annotations(args)
             ),
-            spec=IngressSpecArgs(
-                ingress_class_name=args.ingress_class,
-                tls=[IngressTLSArgs(hosts=[args.host], secret_name=args.tls_secret)] if args.tls_secret else None,
-                rules=[
-                    IngressRuleArgs(
-                        host=args.host or None,
-                        http=HTTPIngressRuleValueArgs(
-                            paths=[HTTPIngressPathArgs(path="/", path_type="Prefix", backend=backend)]
-                        ),
-                    )
-                ],
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
+            spec=_spec(args),
+            opts=child,
         )
-        published = ingress.status.apply(published_address)
+        if args.tls_issuer:
+            _let_the_issuer_in(name, args.namespace, identity, child)
+        # The id is known once the Ingress is there, in a preview of one that is new it is not.
+        published: pulumi.Output[tuple[str, str]] = pulumi.Output.all(ingress.id, args.namespace).apply(
+            lambda known: asyncio.ensure_future(asyncio.to_thread(_wait_for_address, args.context, known[1], name))
+        )
         self.ip = published.apply(lambda address: address[0])
         self.hostname = published.apply(lambda address: address[1])
         self.url = published.apply(lambda address: page_url(args.host, *address, tls=bool(args.tls_secret)))
         self.register_outputs({"ip": self.ip, "hostname": self.hostname, "url": self.url})
+
+
+def _spec(args: NginxIngressArgs) -> IngressSpecArgs:
+    backend = IngressBackendArgs(
+        service=IngressServiceBackendArgs(name=args.service, port=ServiceBackendPortArgs(number=args.service_port))
+    )
+    paths = [HTTPIngressPathArgs(path=path, path_type=kind, backend=backend) for path, kind in PATHS.items()]
+    return IngressSpecArgs(
+        ingress_class_name=args.ingress_class,
+        tls=[IngressTLSArgs(hosts=[args.host], secret_name=args.tls_secret)] if args.tls_secret else None,
+        rules=[IngressRuleArgs(host=args.host or None, http=HTTPIngressRuleValueArgs(paths=paths))],
+    )
+
+
+def _annotations(args: NginxIngressArgs) -> dict[str, str]:
+    """The limits and redirects. Each controller reads the annotations of its own makers and passes over the others."""
+    rate = args.rate_limit
+    return {
+        **TAKE_OVER,
+        # The provider would wait for ten minutes for an address, and then fail. The component waits itself.
+        "pulumi.com/skipAwait": "true",
+        # A score has 200 bytes.
+        "nginx.ingress.kubernetes.io/proxy-body-size": "16k",
+        "nginx.org/client-max-body-size": "16k",
+        **(_rate_limit(rate) if rate else {}),
+        **(HTTPS if args.tls_secret else {}),
+        **(_issued_by(args.tls_issuer) if args.tls_issuer else {}),
+    }
+
+
+def _rate_limit(rate: int) -> dict[str, str]:
+    return {
+        "nginx.ingress.kubernetes.io/limit-rps": str(rate),
+        "nginx.ingress.kubernetes.io/limit-burst-multiplier": str(_BURST),
+        "nginx.org/limit-req-rate": f"{rate}r/s",
+        "nginx.org/limit-req-key": "${binary_remote_addr}",
+        "nginx.org/limit-req-zone-size": "10m",
+        "nginx.org/limit-req-burst": str(_BURST * rate),
+        "nginx.org/limit-req-no-delay": "true",
+        "nginx.org/limit-req-reject-code": "429",
+    }
 
 
 def _issued_by(issuer: str) -> dict[str, str]:
@@ -127,30 +160,47 @@ def _issued_by(issuer: str) -> dict[str, str]:
     }
 
 
-def published_address(status: Any) -> tuple[str, str]:  # noqa: ANN401 - an SDK output: an object, a mapping or None
-    """`(ip, hostname)` of an Ingress's status, "" for what is not there; never an error.
+def _let_the_issuer_in(
+    name: str, namespace: pulumi.Input[str], identity: Identity, opts: pulumi.ResourceOptions
+) -> None:
+    """Lets the ingress controller reach the pod by which cert-manager answers an HTTP-01 challenge."""
+    solver = LabelSelectorArgs(match_labels={"acme.cert-manager.io/http01-solver": "true"})
+    NetworkPolicy(
+        f"{name}-acme-solver",
+        metadata=ObjectMetaArgs(
+            name=f"{name}-acme-solver", namespace=namespace, labels=identity.labels, annotations=TAKE_OVER
+        ),
+        spec=NetworkPolicySpecArgs(
+            pod_selector=solver,
+            policy_types=["Ingress"],
+            ingress=[NetworkPolicyIngressRuleArgs(ports=[NetworkPolicyPortArgs(port=8089, protocol="TCP")])],
+        ),
+        opts=opts,
+    )
 
-    A controller publishes an address, a host name, or nothing for a while; which of the two says nothing about the
-    cloud.
-    """
 
-    def get(value: Any, key: str) -> Any:  # noqa: ANN401
-        if value is None:
-            return None
-        return value.get(key) if isinstance(value, dict) else getattr(value, key, None)
-
-    entries = get(get(status, "load_balancer"), "ingress") or []
-    for entry in entries:
-        ip, hostname = get(entry, "ip") or "", get(entry, "hostname") or ""
-        if ip or hostname:
-            return ip, hostname
-    return "", ""
+def _wait_for_address(context: str, namespace: str, name: str) -> tuple[str, str]:
+    """`(ip, hostname)` that the controller published, "" for what it did not; never an error, since all else runs."""
+    try:
+        address = cluster.wait_for_ingress_address(context, namespace, name, ADDRESS_SECONDS)
+    except Exception as problem:  # the game runs, and the hint says how to reach it
+        pulumi.log.warn(f"cannot read the address of the Ingress {name}: {cluster.reason(problem)}")
+        return "", ""
+    if not any(address):
+        pulumi.log.warn(
+            f"the Ingress {name} has no address after {ADDRESS_SECONDS} s: does a controller serve its class?"
+            f" `kubectl --context {context} -n {namespace} describe ingress {name}` shows it; the game runs, and the"
+            " output access_hint says how to reach it without"
+        )
+    return address
 
 
 def page_url(host: str, ip: str, hostname: str, *, tls: bool = False) -> str:
-    """The URL of the page: by the Ingress's own host name, else by its address; "" where there is neither."""
+    """The URL of the page: by the Ingress's own host name, else by its address; "" as long as there is no address."""
+    if not (ip or hostname):
+        return ""
     authority = host or hostname or (f"[{ip}]" if ":" in ip else ip)
-    return f"{'https' if tls else 'http'}://{authority}/" if authority else ""
+    return f"{'https' if tls else 'http'}://{authority}/"
 
 
 def access_hint(

@@ -30,7 +30,6 @@ from pulumi_kubernetes.core.v1 import (
     PodSpecArgs,
     PodTemplateSpecArgs,
     ProbeArgs,
-    ResourceRequirementsArgs,
     SecretKeySelectorArgs,
     Service,
     ServiceAccount,
@@ -54,8 +53,8 @@ from pulumi_kubernetes.rbac.v1 import (
     SubjectArgs,
 )
 
-from components.field_owners import TAKE_OVER
-from components.pods import Identity, container_security, pod_security, spread
+from components.metadata import TAKE_OVER
+from components.pods import Identity, Placement, Resources, container_security, pod_security, spread
 
 PORT = 8080
 SERVICE_PORT = 80
@@ -68,6 +67,14 @@ DRAIN_SECONDS = 5
 # of them took 97m on the sandbox). A value and not a share of the request, which is small so that ten pods fit on a
 # laptop.
 CPU_PER_POD = "200m"
+RESOURCES = Resources(cpu=("25m",), memory=("96Mi", "256Mi"), disk=("16Mi", "128Mi"))
+# The app lists the scores by this order. Without an index the database reads and sorts all of them for each list.
+INDEXES = {"highscore": {"score": -1}}
+# Milliseconds. The driver waits for the address of a member that is gone for as long as it connects, 10 s by default,
+# and each request gives up after 5: with 3 s no score fails when a member is replaced.
+CONNECT_TIMEOUT_MS = 3000
+# Milliseconds for which the app waits for a primary when it starts, before it ends: less than the startup probe gives.
+SERVER_SELECTION_TIMEOUT_MS = 30000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +103,19 @@ class PacmanDeploymentArgs:
     """Let the pods read their node, so that a score says where it was made. Costs a ClusterRole with `get nodes`."""
     max_replicas: int = 0
     """The most pods that an autoscaler may start; 0 for no autoscaler."""
+    log_level: str = "warn"
+    """What the app logs: `error`, `warn`, `info` (each request, 27 MB a day and pod when idle) or `debug`."""
+    resources: Resources = RESOURCES
+    """What each pod requests and may use."""
+    placement: Placement = field(default_factory=Placement)
+    """Where the pods may run, and how their image is pulled."""
 
 
 class PacmanDeployment(pulumi.ComponentResource):
     """The Deployment and the Service `name`; ready when the game can save a score.
 
-    Pacman connects to the database once, when it starts, and never again if that fails: whoever declares it makes it
-    depend on the database. A pod that missed its connection is restarted by its startup probe.
+    The app ends when its first connection to the database fails, and Kubernetes starts it again in ever longer
+    intervals. So whoever declares this makes it depend on the database.
     """
 
     service: pulumi.Output[str]
@@ -113,79 +126,47 @@ class PacmanDeployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: PacmanDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if args.replicas < 1:
             raise ValueError(f"{name}: replicas is {args.replicas}: must be 1 or more")
-        if 0 != args.max_replicas < args.replicas:
+        if args.max_replicas and args.max_replicas < args.replicas:
             raise ValueError(
                 f"{name}: max_replicas is {args.max_replicas}: must be 0, or replicas ({args.replicas}) or more"
             )
         super().__init__("pacman:index:PacmanDeployment", name, None, opts)
+        identity = Identity("pacman", name)
+        meta = ObjectMetaArgs(name=name, namespace=args.namespace, labels=identity.labels, annotations=TAKE_OVER)
         child = pulumi.ResourceOptions(parent=self)
-        server = Identity("pacman", name)
-        meta = ObjectMetaArgs(name=name, namespace=args.namespace, labels=server.labels, annotations=TAKE_OVER)
 
         account = ServiceAccount(name, metadata=meta, automount_service_account_token=False, opts=child)
         if args.location:
-            self._let_read_nodes(name, args.namespace, account.metadata.name, server, child)
+            _declare_node_reader(name, args.namespace, account.metadata.name, identity, child)
+        deployment = self._declare_deployment(name, meta, account.metadata.name, identity, args)
+        if args.max_replicas:
+            _declare_autoscaler(name, meta, deployment.metadata.name, args, child)
+        _declare_disruption_budget(name, meta, identity, child)
+        _declare_policy(name, meta, identity, child)
+        self.service = _declare_service(name, args.namespace, identity, child).metadata.name
+        self.service_port = SERVICE_PORT
+        self.register_outputs({"service": self.service})
 
-        deployment = Deployment(
+    def _declare_deployment(
+        self,
+        name: str,
+        meta: ObjectMetaArgs,
+        account: pulumi.Input[str],
+        identity: Identity,
+        args: PacmanDeploymentArgs,
+    ) -> Deployment:
+        return Deployment(
             name,
             metadata=meta,
             spec=DeploymentSpecArgs(
                 replicas=args.replicas,
-                selector=LabelSelectorArgs(match_labels=server.selector),
+                selector=LabelSelectorArgs(match_labels=identity.selector),
                 # Never fewer pods than asked for: the new one is ready before an old one goes.
                 strategy=DeploymentStrategyArgs(
                     type="RollingUpdate",
                     rolling_update=RollingUpdateDeploymentArgs(max_surge="25%", max_unavailable=0),
                 ),
-                template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels={**server.labels, **args.pod_labels}),
-                    spec=PodSpecArgs(
-                        service_account_name=account.metadata.name,
-                        automount_service_account_token=args.location,
-                        # A Service named mongo would inject MONGO_PORT=tcp://... and be taken for a setting.
-                        enable_service_links=False,
-                        security_context=pod_security(UID, GID),
-                        topology_spread_constraints=spread(server),
-                        # The drain, and the 10 s that Pacman gives open connections.
-                        termination_grace_period_seconds=DRAIN_SECONDS + 15,
-                        containers=[
-                            ContainerArgs(
-                                name="pacman",
-                                image=args.image,
-                                env=self._environment(args),
-                                ports=[ContainerPortArgs(name="http", container_port=PORT)],
-                                # /readyz pings the database. The driver gives a first connection 30 s and then never
-                                # tries again, so a pod that is not ready after 60 s has missed it: start it anew.
-                                startup_probe=ProbeArgs(
-                                    http_get=HTTPGetActionArgs(path="/readyz", port="http"),
-                                    period_seconds=1,
-                                    timeout_seconds=3,
-                                    failure_threshold=60,
-                                ),
-                                readiness_probe=ProbeArgs(
-                                    http_get=HTTPGetActionArgs(path="/readyz", port="http"),
-                                    period_seconds=2,
-                                    timeout_seconds=3,
-                                    failure_threshold=2,
-                                ),
-                                # /healthz does not ask the database: an outage there is no reason to restart here.
-                                liveness_probe=ProbeArgs(
-                                    http_get=HTTPGetActionArgs(path="/healthz", port="http"),
-                                    period_seconds=10,
-                                    timeout_seconds=5,
-                                    failure_threshold=3,
-                                ),
-                                lifecycle=LifecycleArgs(
-                                    pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=DRAIN_SECONDS))
-                                ),
-                                security_context=container_security(),
-                                resources=ResourceRequirementsArgs(
-                                    requests={"cpu": "25m", "memory": "96Mi"}, limits={"memory": "256Mi"}
-                                ),
-                            )
-                        ],
-                    ),
-                ),
+                template=_pod(account, identity, args),
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -193,118 +174,165 @@ class PacmanDeployment(pulumi.ComponentResource):
                 ignore_changes=["spec.replicas"] if args.max_replicas else None,
             ),
         )
-        if args.max_replicas:
-            HorizontalPodAutoscaler(
-                name,
-                metadata=meta,
-                spec=HorizontalPodAutoscalerSpecArgs(
-                    scale_target_ref=CrossVersionObjectReferenceArgs(
-                        api_version="apps/v1", kind="Deployment", name=deployment.metadata.name
-                    ),
-                    min_replicas=args.replicas,
-                    max_replicas=args.max_replicas,
-                    metrics=[
-                        MetricSpecArgs(
-                            type="Resource",
-                            resource=ResourceMetricSourceArgs(
-                                name="cpu", target=MetricTargetArgs(type="AverageValue", average_value=CPU_PER_POD)
-                            ),
-                        )
-                    ],
-                ),
-                opts=child,
-            )
-        PodDisruptionBudget(
-            name,
-            metadata=meta,
-            # Not minAvailable: with one pod that would block every node drain for ever.
-            spec=PodDisruptionBudgetSpecArgs(
-                max_unavailable=1, selector=LabelSelectorArgs(match_labels=server.selector)
-            ),
-            opts=child,
-        )
 
-        service = Service(
-            name,
-            metadata=ObjectMetaArgs(
-                name=name,
-                namespace=args.namespace,
-                labels=server.labels,
-                # The Deployment's own wait tells when the pods serve; the Service's would say it 10 s later.
-                annotations={**TAKE_OVER, "pulumi.com/skipAwait": "true"},
-            ),
-            spec=ServiceSpecArgs(
-                type="ClusterIP",
-                selector=server.selector,
-                ports=[ServicePortArgs(name="http", port=SERVICE_PORT, target_port="http")],
-            ),
-            opts=child,
-        )
-        self.service = service.metadata.name
-        self.service_port = SERVICE_PORT
 
-        NetworkPolicy(
-            name,
-            metadata=meta,
-            spec=NetworkPolicySpecArgs(
-                pod_selector=LabelSelectorArgs(match_labels=server.selector),
-                policy_types=["Ingress"],
-                # From anywhere: the page is public, and an ingress controller's pods have no labels to rely on.
-                ingress=[NetworkPolicyIngressRuleArgs(ports=[NetworkPolicyPortArgs(port=PORT, protocol="TCP")])],
-            ),
-            opts=child,
-        )
-        self.register_outputs({"service": self.service})
+def _pod(account: pulumi.Input[str], identity: Identity, args: PacmanDeploymentArgs) -> PodTemplateSpecArgs:
+    return PodTemplateSpecArgs(
+        metadata=ObjectMetaArgs(labels={**identity.labels, **args.pod_labels}),
+        spec=PodSpecArgs(
+            service_account_name=account,
+            automount_service_account_token=args.location,
+            # A Service named mongo would inject MONGO_PORT=tcp://... and be taken for a setting.
+            enable_service_links=False,
+            security_context=pod_security(UID, GID),
+            topology_spread_constraints=spread(identity),
+            # The drain, and the 10 s that Pacman gives open connections.
+            termination_grace_period_seconds=DRAIN_SECONDS + 15,
+            containers=[_container(args)],
+            **args.placement.pod_fields(),
+        ),
+    )
 
-    @staticmethod
-    def _environment(args: PacmanDeploymentArgs) -> list[EnvVarArgs]:
-        def from_secret(name: str, key: str) -> EnvVarArgs:
-            reference = SecretKeySelectorArgs(name=args.mongo_secret, key=key)
-            return EnvVarArgs(name=name, value_from=EnvVarSourceArgs(secret_key_ref=reference))
 
-        plain = {
-            # Unset, it means memory: scores are then lost with the pod, and every probe is green.
-            "DB_TYPE": "mongo",
-            "MONGO_SERVICE_HOST": ",".join(args.mongo_hosts),
-            "MY_MONGO_PORT": str(args.mongo_port),
-            "MONGO_REPLICA_SET": args.mongo_replica_set,
-            "MONGO_DATABASE": args.mongo_database,
-            "PORT": str(PORT),
-        }
-        return [
-            *(EnvVarArgs(name=name, value=value) for name, value in plain.items()),
-            from_secret("MONGO_AUTH_USER", "username"),
-            from_secret("MONGO_AUTH_PWD", "password"),
-            EnvVarArgs(
-                name="MY_NODE_NAME",
-                value_from=EnvVarSourceArgs(field_ref=ObjectFieldSelectorArgs(field_path="spec.nodeName")),
-            ),
-        ]
+def _container(args: PacmanDeploymentArgs) -> ContainerArgs:
+    # /readyz pings the database, /healthz does not: an outage of the database is no reason to restart the app.
+    ready = HTTPGetActionArgs(path="/readyz", port="http")
+    alive = HTTPGetActionArgs(path="/healthz", port="http")
+    return ContainerArgs(
+        name="pacman",
+        image=args.image,
+        env=_environment(args),
+        ports=[ContainerPortArgs(name="http", container_port=PORT)],
+        # Longer than the app itself waits for its first connection. Older versions never try again after that, and are
+        # restarted by this probe.
+        startup_probe=ProbeArgs(http_get=ready, period_seconds=1, timeout_seconds=3, failure_threshold=60),
+        readiness_probe=ProbeArgs(http_get=ready, period_seconds=2, timeout_seconds=3, failure_threshold=2),
+        liveness_probe=ProbeArgs(http_get=alive, period_seconds=10, timeout_seconds=5, failure_threshold=3),
+        lifecycle=LifecycleArgs(pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=DRAIN_SECONDS))),
+        security_context=container_security(),
+        resources=args.resources.args(),
+    )
 
-    @staticmethod
-    def _let_read_nodes(
-        name: str,
-        namespace: pulumi.Input[str],
-        account: pulumi.Input[str],
-        identity: Identity,
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        # Cluster-wide names: the namespace keeps two stacks on one cluster apart.
-        role_meta = ObjectMetaArgs(
-            name=pulumi.Output.concat(namespace, f":{name}-node-reader"),
+
+def _environment(args: PacmanDeploymentArgs) -> list[EnvVarArgs]:
+    def from_secret(name: str, key: str) -> EnvVarArgs:
+        reference = SecretKeySelectorArgs(name=args.mongo_secret, key=key)
+        return EnvVarArgs(name=name, value_from=EnvVarSourceArgs(secret_key_ref=reference))
+
+    plain = {
+        # Unset, it means memory: scores are then lost with the pod, and every probe is green.
+        "DB_TYPE": "mongo",
+        "MONGO_SERVICE_HOST": ",".join(args.mongo_hosts),
+        "MY_MONGO_PORT": str(args.mongo_port),
+        "MONGO_REPLICA_SET": args.mongo_replica_set,
+        "MONGO_DATABASE": args.mongo_database,
+        "MONGO_CONNECT_TIMEOUT_MS": str(CONNECT_TIMEOUT_MS),
+        "MONGO_SERVER_SELECTION_TIMEOUT_MS": str(SERVER_SELECTION_TIMEOUT_MS),
+        "LOG_LEVEL": args.log_level,
+        "PORT": str(PORT),
+    }
+    return [
+        *(EnvVarArgs(name=name, value=value) for name, value in plain.items()),
+        from_secret("MONGO_AUTH_USER", "username"),
+        from_secret("MONGO_AUTH_PWD", "password"),
+        EnvVarArgs(
+            name="MY_NODE_NAME",
+            value_from=EnvVarSourceArgs(field_ref=ObjectFieldSelectorArgs(field_path="spec.nodeName")),
+        ),
+    ]
+
+
+def _declare_node_reader(
+    name: str,
+    namespace: pulumi.Input[str],
+    account: pulumi.Input[str],
+    identity: Identity,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    # Cluster-wide names: the namespace keeps two stacks on one cluster apart.
+    meta = ObjectMetaArgs(
+        name=pulumi.Output.concat(namespace, f":{name}-node-reader"),
+        labels=identity.labels,
+        annotations=TAKE_OVER,
+    )
+    role = ClusterRole(
+        f"{name}-node-reader",
+        metadata=meta,
+        rules=[PolicyRuleArgs(api_groups=[""], resources=["nodes"], verbs=["get"])],
+        opts=opts,
+    )
+    ClusterRoleBinding(
+        f"{name}-node-reader",
+        metadata=meta,
+        role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=role.metadata.name),
+        subjects=[SubjectArgs(kind="ServiceAccount", name=account, namespace=namespace)],
+        opts=opts,
+    )
+
+
+def _declare_autoscaler(
+    name: str,
+    meta: ObjectMetaArgs,
+    deployment: pulumi.Input[str],
+    args: PacmanDeploymentArgs,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    target = MetricTargetArgs(type="AverageValue", average_value=CPU_PER_POD)
+    HorizontalPodAutoscaler(
+        name,
+        metadata=meta,
+        spec=HorizontalPodAutoscalerSpecArgs(
+            scale_target_ref=CrossVersionObjectReferenceArgs(api_version="apps/v1", kind="Deployment", name=deployment),
+            min_replicas=args.replicas,
+            max_replicas=args.max_replicas,
+            metrics=[MetricSpecArgs(type="Resource", resource=ResourceMetricSourceArgs(name="cpu", target=target))],
+        ),
+        opts=opts,
+    )
+
+
+def _declare_disruption_budget(
+    name: str, meta: ObjectMetaArgs, identity: Identity, opts: pulumi.ResourceOptions
+) -> None:
+    PodDisruptionBudget(
+        name,
+        metadata=meta,
+        # Not minAvailable: with one pod that would block every node drain for ever.
+        spec=PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=LabelSelectorArgs(match_labels=identity.selector)),
+        opts=opts,
+    )
+
+
+def _declare_policy(name: str, meta: ObjectMetaArgs, identity: Identity, opts: pulumi.ResourceOptions) -> None:
+    NetworkPolicy(
+        name,
+        metadata=meta,
+        spec=NetworkPolicySpecArgs(
+            pod_selector=LabelSelectorArgs(match_labels=identity.selector),
+            policy_types=["Ingress"],
+            # From anywhere: the page is public, and an ingress controller's pods have no labels to rely on.
+            ingress=[NetworkPolicyIngressRuleArgs(ports=[NetworkPolicyPortArgs(port=PORT, protocol="TCP")])],
+        ),
+        opts=opts,
+    )
+
+
+def _declare_service(
+    name: str, namespace: pulumi.Input[str], identity: Identity, opts: pulumi.ResourceOptions
+) -> Service:
+    return Service(
+        name,
+        metadata=ObjectMetaArgs(
+            name=name,
+            namespace=namespace,
             labels=identity.labels,
-            annotations=TAKE_OVER,
-        )
-        role = ClusterRole(
-            f"{name}-node-reader",
-            metadata=role_meta,
-            rules=[PolicyRuleArgs(api_groups=[""], resources=["nodes"], verbs=["get"])],
-            opts=opts,
-        )
-        ClusterRoleBinding(
-            f"{name}-node-reader",
-            metadata=role_meta,
-            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=role.metadata.name),
-            subjects=[SubjectArgs(kind="ServiceAccount", name=account, namespace=namespace)],
-            opts=opts,
-        )
+            # The Deployment's own wait tells when the pods serve; the Service's would say it 10 s later.
+            annotations={**TAKE_OVER, "pulumi.com/skipAwait": "true"},
+        ),
+        spec=ServiceSpecArgs(
+            type="ClusterIP",
+            selector=identity.selector,
+            ports=[ServicePortArgs(name="http", port=SERVICE_PORT, target_port="http")],
+        ),
+        opts=opts,
+    )

@@ -1,21 +1,26 @@
-"""How every pod here is labelled, confined and spread: selectors and security contexts are written here only."""
+"""What every pod has in common: labels, security contexts, resources, and where it may run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import pulumi
 from pulumi_kubernetes.core.v1 import (
     AffinityArgs,
     CapabilitiesArgs,
+    LocalObjectReferenceArgs,
     PodAffinityTermArgs,
     PodAntiAffinityArgs,
     PodSecurityContextArgs,
+    ResourceRequirementsArgs,
     SeccompProfileArgs,
     SecurityContextArgs,
+    TolerationArgs,
     TopologySpreadConstraintArgs,
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
-from cluster import OURS
+from components.metadata import OURS
 
 NODE = "kubernetes.io/hostname"
 
@@ -55,6 +60,61 @@ class Identity:
             **self.selector,
             **OURS,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a container requests and may use. Each is a request, and a limit where there is a second value."""
+
+    cpu: tuple[str, ...]
+    """CPU. Without a limit a container uses what nobody else needs; with one it is slowed down."""
+    memory: tuple[str, ...]
+    """Memory. A single value is request and limit."""
+    disk: tuple[str, ...]
+    """Ephemeral storage: logs and emptyDirs. A single value is request and limit."""
+
+    def args(self) -> ResourceRequirementsArgs:
+        """The field `resources` of the container."""
+        limits = {"memory": self.memory[-1], "ephemeral-storage": self.disk[-1]}
+        return ResourceRequirementsArgs(
+            requests={"cpu": self.cpu[0], "memory": self.memory[0], "ephemeral-storage": self.disk[0]},
+            limits={"cpu": self.cpu[1], **limits} if len(self.cpu) > 1 else limits,
+        )
+
+    def with_cpu_limit_of(self, other: "Resources") -> "Resources":
+        """These with the CPU limit of another container, so that a quota that wants one for each is met."""
+        return replace(self, cpu=(self.cpu[0], *other.cpu[1:]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where pods may run, and how their images are pulled."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a node must have."""
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    """Taints that the pods tolerate, each with the fields of a Kubernetes toleration."""
+    pull_secrets: Sequence[pulumi.Input[str]] = ()
+    """Names of Secrets with the credentials of registries."""
+
+    def pod_fields(self) -> dict[str, Any]:
+        """The fields of a PodSpec."""
+        return {
+            # The images are Linux ones, and a cluster may have Windows nodes, too.
+            "node_selector": {"kubernetes.io/os": "linux", **self.node_selector},
+            "tolerations": [_toleration(each) for each in self.tolerations] or None,
+            "image_pull_secrets": [LocalObjectReferenceArgs(name=name) for name in self.pull_secrets] or None,
+        }
+
+
+def _toleration(given: Mapping[str, Any]) -> TolerationArgs:
+    return TolerationArgs(
+        key=given.get("key"),
+        operator=given.get("operator"),
+        value=given.get("value"),
+        effect=given.get("effect"),
+        toleration_seconds=given.get("tolerationSeconds"),
+    )
 
 
 def pod_security(uid: int, gid: int) -> PodSecurityContextArgs:

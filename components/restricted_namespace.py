@@ -5,17 +5,8 @@ from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
-from cluster import OURS
-from components.field_owners import TAKE_OVER
+from components.metadata import OURS, STACK, TAKE_OVER, this_stack
 from components.pods import RESTRICTED
-
-STACK = "pacman/stack"
-"""Annotation of a namespace: the stack that made it."""
-
-
-def this_stack() -> str:
-    """Project and stack that run now."""
-    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 class RestrictedNamespace(pulumi.ComponentResource):

@@ -14,7 +14,8 @@ import pulumi_kubernetes as k8s
 # A program elsewhere has components/ and cluster.py beside it, as a copy or as a submodule.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from components import MongoStatefulSet, MongoStatefulSetArgs, RestrictedNamespace
+from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
+from components.restricted_namespace import RestrictedNamespace
 
 config = pulumi.Config()
 provider = k8s.Provider("kubernetes", kubeconfig="", context=config.require("context"))

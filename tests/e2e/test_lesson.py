@@ -10,7 +10,7 @@ from tests.e2e.test_game import expect_listed, open_page, play_to_score
 
 
 def test_the_lesson_holds() -> None:
-    done = subprocess.run([sys.executable, "-m", "tests.e2e.lesson"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "tools.lesson"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.harness.engine import Result
 from tests.harness.program import Program
+from tools.engine import Result
 
 
 @dataclass(frozen=True)

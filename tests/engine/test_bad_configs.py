@@ -13,9 +13,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.harness.engine import Result
 from tests.harness.kubectl import storage_class
 from tests.harness.program import Program
+from tools.engine import Result
 
 DIGEST = f"sha256:{'0' * 64}"
 

@@ -12,15 +12,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from cluster import DEFAULT_CLASS
-from tests.harness.engine import Engine
+from components.cluster import DEFAULT_CLASS
 from tests.harness.kubectl import Kubectl, storage_class
-from tests.harness.recorder import ROOT
+from tools.engine import Engine
+from tools.recorder import ROOT
 
 _PROGRAM = """
 import pulumi
 import pulumi_kubernetes as k8s
-from components import DefaultStorageClass, DefaultStorageClassArgs
+from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
 
 context = {context!r}
 provider = k8s.Provider("kubernetes", kubeconfig="", context=context)

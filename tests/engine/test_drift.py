@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.engine.conftest import FirstUp
-from tests.harness.engine import Result
 from tests.harness.kubectl import Kubectl
 from tests.harness.program import Program
+from tools.engine import Result
 
 FOREIGN = "set-by-hand"
 HIDDEN = base64.b64encode(b"a password that somebody set by hand").decode()

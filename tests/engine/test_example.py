@@ -3,9 +3,9 @@
 import json
 import secrets
 
-from tests.harness.engine import Engine
 from tests.harness.kubectl import Kubectl
-from tests.harness.recorder import ROOT
+from tools.engine import Engine
+from tools.recorder import ROOT
 
 NAMESPACE = f"two-databases-{secrets.token_hex(4)}"
 

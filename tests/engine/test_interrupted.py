@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sandbox.engine import LocalStack
 from sandbox.progress import Progress
-from tests.harness.engine import Running, alive
 from tests.harness.kubectl import left_in_cluster
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
+from tools.engine import Running, alive
 
 _UP = ("up", "--yes", "--skip-preview")
 

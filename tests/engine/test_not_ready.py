@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from tests.harness.engine import Result, alive
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
+from tools.engine import Result, alive
 
 ABSENT = "sandbox/pacman:9.9.9"
 

@@ -21,12 +21,12 @@ import pytest
 import trustme
 
 from tests.harness import readme
-from tests.harness.engine import Engine
 from tests.harness.game import Game
 from tests.harness.kubectl import Kubectl
 from tests.harness.program import NODE, VOLUME_CLASS, clone_checkout, delete_what_is_left
-from tests.harness.recorder import ROOT, stack_config
 from tests.harness.waiting import eventually
+from tools.engine import Engine
+from tools.recorder import ROOT, stack_config
 
 README = readme.README.read_text()
 

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from tests.harness.kubectl import Kubectl
-from tests.harness.previews import StackPreview, cluster_for_every_stack
-from tests.harness.recorder import record_program, stack_config, stacks
-from tests.harness.render import render
+from tools.previews import StackPreview, cluster_for_every_stack
+from tools.recorder import record_program, stack_config, stacks
+from tools.render import render
 
 NAMESPACE = "dry-run"
 

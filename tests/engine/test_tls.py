@@ -13,9 +13,9 @@ import ssl
 import pytest
 import trustme
 
-from tests.harness.previews import cluster_for_every_stack
 from tests.harness.program import NODE, Program
 from tests.harness.waiting import eventually
+from tools.previews import cluster_for_every_stack
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ tests show.
 
 import pytest
 
-from tests.harness.recorder import stacks
-from tests.harness.render import GOLDEN, render_stack
+from tools.recorder import stacks
+from tools.render import GOLDEN, render_stack
 
 
 @pytest.mark.parametrize("stack", stacks())

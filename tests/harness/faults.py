@@ -4,7 +4,7 @@ import copy
 from functools import cache
 from typing import Any
 
-from tests.harness.recorder import Recorded, record_program, stack_config, unwrap
+from tools.recorder import Recorded, record_program, stack_config, unwrap
 
 # What the committed stacks do not set, and people do.
 VARIANTS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from cluster import DEFAULT_CLASS
+from components.cluster import DEFAULT_CLASS
 
 
 class Kubectl:

@@ -16,11 +16,11 @@ from typing import Any, Self
 
 import yaml
 
-from tests.harness.engine import Engine
 from tests.harness.game import Game
 from tests.harness.kubectl import Kubectl
 from tests.harness.mongo import mongosh, secret
-from tests.harness.recorder import ROOT
+from tools.engine import Engine
+from tools.recorder import ROOT
 
 # The address that the node's controller publishes, as minikube's docker driver has it.
 NODE = "192.168.49.2"

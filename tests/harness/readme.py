@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.harness.recorder import ROOT
+from tools.recorder import ROOT
 
 README = ROOT / "README.md"
 

@@ -1,9 +1,11 @@
-"""The policy pack on a recorded run, without an engine."""
+"""Runs the policy pack on a recorded run, without an engine."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from pulumi_policy import (
+    Policy,
     PolicyCustomTimeouts,
     PolicyProviderResource,
     PolicyResource,
@@ -16,37 +18,38 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
 from policy.rules import POLICIES
-from tests.harness.recorder import Recorded, Resource
+from tools.recorder import Recorded, Resource
 
 OPTIONS = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
 
 
-def violations(run: Recorded) -> list[tuple[str, str]]:
-    """What the pack reports on a run: the name of the policy, and the message."""
+def violations(run: Recorded, policies: Sequence[Policy] = POLICIES) -> list[tuple[str, str]]:
+    """What the policies report on a run: the name of the policy, and the message."""
     found: list[tuple[str, str]] = []
-    for policy in POLICIES:
+    seen = [
+        PolicyResource(r.type, _props(r), r.urn, r.name, OPTIONS, _provider(r), None, [], {}) for r in run.resources
+    ]
+    for policy in policies:
 
         def report(message: str, urn: str | None = None, name: str = policy.name) -> None:
             found.append((name, message))
 
+        # Where a value is not known yet, the engine adds a note that it could not run the policy, and goes on.
         if isinstance(policy, ResourceValidationPolicy):
-            for r in run.resources:
-                args = ResourceValidationArgs(r.type, _props(r), r.urn, r.name, OPTIONS, _provider(r))
-                with contextlib.suppress(UnknownValueError):  # of which the engine makes a note, and goes on
+            for r in seen:
+                args = ResourceValidationArgs(r.resource_type, r.props, r.urn, r.name, OPTIONS, r.provider)
+                with contextlib.suppress(UnknownValueError):
                     policy.validate(args, report)
         elif isinstance(policy, StackValidationPolicy):
-            seen = [
-                PolicyResource(r.type, _props(r), r.urn, r.name, OPTIONS, _provider(r), None, [], {})
-                for r in run.resources
-            ]
-            policy.validate(StackValidationArgs(seen), report)
+            with contextlib.suppress(UnknownValueError):
+                policy.validate(StackValidationArgs(seen), report)
     return found
 
 
 def _props(r: Resource) -> Any:  # noqa: ANN401 - any JSON
-    """Inputs as the engine hands them over: secrets open, and what an output would add that a rule reads."""
+    """Inputs as the engine passes them: with secrets in plain text, and with the one output that a rule reads."""
     generated = {"result": f"generated-for-{r.name}"} if r.kind == "RandomPassword" else {}
-    return unknown_checking_proxy(r.manifest | generated)
+    return unknown_checking_proxy(generated | r.manifest)
 
 
 def _provider(r: Resource) -> PolicyProviderResource | None:

@@ -125,7 +125,7 @@ def _scores(url: str) -> list[dict[str, Any]]:
 
 def _serves(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}readyz", timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(f"{url}highscores/list", timeout=10) as response:  # noqa: S310
             return bool(response.status == 200)
     except OSError:
         return False

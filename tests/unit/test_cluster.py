@@ -18,17 +18,22 @@ from typing import Any
 import pytest
 import yaml
 
-import cluster
-from cluster import DEFAULT_CLASS, Cluster, IngressClass, RunningMongo
+from components import cluster
+from components.cluster import DEFAULT_CLASS, Cluster, IngressClass, RunningMongo, TakenHost
 
 STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
 NODES = "/api/v1/nodes"
 ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
 SETS = "/apis/apps/v1/namespaces/games/statefulsets"
+KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
+PACMAN = "/apis/networking.k8s.io/v1/namespaces/games/ingresses/pacman"
 GAMES = "/api/v1/namespaces/games"
 SECRETS = f"{GAMES}/secrets?includeObject=None"
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
+
+EMPTY = Cluster({}, {}, (), nodes=0, issuers=frozenset(), secrets=frozenset(), namespace={})
 
 
 @dataclass
@@ -40,11 +45,17 @@ class Api:
     ingress: dict[str, dict[str, str] | None] = field(default_factory=dict)
     """IngressClass to its annotations, all of a controller `nginx.example`."""
     nodes: list[dict[str, Any]] = field(default_factory=list)
-    """The spec of each node."""
+    """What each node has besides its name."""
     issuers: list[str] | None = None
     """The ClusterIssuers, None where their kind is unknown."""
     sets: list[dict[str, Any]] = field(default_factory=list)
     """The StatefulSets of the namespace `games`."""
+    uid: str = ""
+    """Of the namespace kube-system."""
+    ingresses: list[dict[str, Any]] = field(default_factory=list)
+    """The Ingresses of all namespaces."""
+    address: dict[str, Any] | None = None
+    """The status of the Ingress `games/pacman`, None where there is no such Ingress."""
     labels: dict[str, str] | None = None
     """Of the namespace `games`, None where it does not exist."""
     secrets: list[str] = field(default_factory=list)
@@ -64,7 +75,13 @@ class Api:
             spec = {"spec": {"controller": "nginx.example"}}
             return {"items": [_item(*each) | spec for each in self.ingress.items()]}
         if path == NODES:
-            return {"items": [_item("node", None) | {"spec": spec} for spec in self.nodes]}
+            return {"items": [_item("node", None) | {"spec": {}} | node for node in self.nodes]}
+        if path == KUBE_SYSTEM and self.uid:
+            return {"metadata": {"name": "kube-system", "uid": self.uid}}
+        if path == INGRESSES:
+            return {"items": self.ingresses}
+        if path == PACMAN and self.address is not None:
+            return {"status": self.address}
         if path == SETS:
             return {"items": self.sets}
         if path == GAMES and self.labels is not None:
@@ -150,15 +167,17 @@ def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
     assert cluster.read("arcade", "games") == Cluster(
         {"standard": "true", "slow": "false", "csi": None, "bare": None},
         {"nginx": IngressClass("nginx.example"), "traefik": IngressClass("nginx.example")},
+        hosts=(),
         nodes=0,
         issuers=frozenset(),
         secrets=frozenset(),
+        namespace={},
     )
     assert api.authorization == {"Bearer of-this-person"}
 
 
 def test_a_cluster_without_classes_is_not_one_that_cannot_be_read(api: Api) -> None:
-    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset(), secrets=frozenset())
+    assert cluster.read("arcade", "games") == EMPTY
 
 
 def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
@@ -169,10 +188,11 @@ def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
 
 
 def test_counts_the_nodes_that_take_any_pod(api: Api) -> None:
-    taints: list[dict[str, Any]] = [
-        {"taints": [{"effect": e}]} for e in ("NoSchedule", "NoExecute", "PreferNoSchedule")
-    ]
-    api.nodes = [{}, {"taints": []}, {"unschedulable": True, "taints": [{"effect": "NoSchedule"}]}, *taints]
+    effects = ("NoSchedule", "NoExecute", "PreferNoSchedule")
+    taints: list[dict[str, Any]] = [{"spec": {"taints": [{"effect": e}]}} for e in effects]
+    cordoned = {"spec": {"unschedulable": True, "taints": [{"effect": "NoSchedule"}]}}
+    windows = {"metadata": {"name": "w", "labels": {"kubernetes.io/os": "windows"}}}
+    api.nodes = [{}, {"spec": {"taints": []}}, cordoned, windows, *taints]
     known = cluster.read("arcade", "games")
     assert known
     assert known.nodes == 3
@@ -215,17 +235,69 @@ def test_lists_secrets_as_kubectl_shows_them_without_what_is_in_them(api: Api) -
     assert api.accepted[SECRETS] == "application/json;as=Table;g=meta.k8s.io;v=v1"
 
 
-@pytest.mark.parametrize(("labels", "ours"), [({}, False), (OURS, True)])
-def test_tells_whether_a_namespace_is_ours(api: Api, labels: dict[str, str], *, ours: bool) -> None:
-    api.labels = labels
-    found = cluster.namespace_metadata("arcade", "games")
-    assert found
-    assert cluster.is_ours(found) == ours
+def test_reads_the_metadata_of_the_namespace(api: Api) -> None:
+    api.labels = OURS
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.namespace == {"name": "games", "labels": OURS}
 
 
 def test_a_namespace_that_is_not_there_has_no_metadata(api: Api) -> None:
     assert api.labels is None
-    assert cluster.namespace_metadata("arcade", "games") is None
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.namespace == {}
+
+
+def test_a_cluster_is_identified_by_the_uid_of_kube_system(api: Api) -> None:
+    api.uid = "1-2-3"
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.identity == "1-2-3"
+    api.forbidden = {KUBE_SYSTEM}
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.identity == ""
+
+
+def test_lists_the_hosts_that_ingresses_serve(api: Api) -> None:
+    def ingress(name: str, *rules: dict[str, Any], **spec: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": "web"}, "spec": {"rules": list(rules), **spec}}
+
+    api.ingresses = [
+        ingress("one", {"host": "a.example", "http": {"paths": [{"path": "/js"}, {}]}}, {}, ingressClassName="nginx"),
+        ingress("two", {"host": "b.example"}),
+    ]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.hosts == (
+        TakenHost("web/one", "nginx", "a.example", frozenset({"/js", "/"})),
+        TakenHost("web/one", "nginx", "", frozenset()),
+        TakenHost("web/two", "", "b.example", frozenset()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "address"),
+    [
+        ([{"ip": "192.0.2.1"}], ("192.0.2.1", "")),
+        ([{"hostname": "lb.example"}], ("", "lb.example")),
+        ([{}, {"ip": "2001:db8::1"}], ("2001:db8::1", "")),
+        ([], ("", "")),
+        (None, ("", "")),
+    ],
+)
+def test_reads_the_address_that_a_controller_published(
+    api: Api, entries: list[dict[str, str]] | None, address: tuple[str, str]
+) -> None:
+    api.address = {"loadBalancer": {"ingress": entries}}
+    assert cluster.wait_for_ingress_address("arcade", "games", "pacman", 0) == address
+
+
+def test_waits_for_an_address_until_the_controller_publishes_one(api: Api) -> None:
+    api.address = {}
+    threading.Timer(0.3, lambda: setattr(api, "address", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})).start()
+    assert cluster.wait_for_ingress_address("arcade", "games", "pacman", 20) == ("192.0.2.1", "")
 
 
 def test_a_context_that_the_kubeconfig_does_not_have_is_told(api: Api) -> None:
@@ -235,8 +307,8 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_told(api: Api) -> None:
 
 
 def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
-    api.forbidden = {NODES, ISSUERS, SETS, SECRETS}
-    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=None, issuers=None)
+    api.forbidden = {STORAGE, INGRESSES, NODES, ISSUERS, SETS, SECRETS}
+    assert cluster.read("arcade", "games") == Cluster(ingress={}, namespace={})
 
 
 def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,21 +317,14 @@ def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
     config["users"][0]["user"] |= {"client-key-data": "a2V5", "client-certificate-data": "Y2VydA=="}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    assert cluster.read("arcade", "games") == Cluster({}, {}, nodes=0, issuers=frozenset(), secrets=frozenset())
+    assert cluster.read("arcade", "games") == EMPTY
     assert list((tmp_path / "temporary").iterdir()) == []
-
-
-def test_knows_nothing_where_it_may_not_read(api: Api, why: Callable[[], str]) -> None:
-    api.forbidden = {STORAGE}
-    assert cluster.read("arcade", "games") is None
-    assert why() == f"cannot read classes: GET {STORAGE}: 403 Forbidden"
 
 
 @pytest.mark.usefixtures("api")
 def test_a_cluster_at_whose_address_nobody_listens_is_an_error_with_address_and_reason() -> None:
     for call in (
         lambda: cluster.read("elsewhere", "games"),
-        lambda: cluster.namespace_metadata("elsewhere", "games"),
         lambda: cluster.default_marks("elsewhere"),
     ):
         with pytest.raises(cluster.NoAnswerError) as told:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-import cluster
-from cluster import DEFAULT_CLASS
-from components import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
-from components.default_storage_class import DELETE_UNREACHABLE, _MarksProvider
-from components.field_owners import TAKE_OVER
-from tests.harness.recorder import Recorded, record
+from components import cluster
+from components.cluster import DEFAULT_CLASS
+from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs, NewStorageClass
+from components.dynamic_providers import DELETE_UNREACHABLE, DefaultMarksProvider
+from components.metadata import TAKE_OVER
+from tools.recorder import Recorded, record
 
 
 def declare(promote: str = "fast", demote: tuple[str, ...] = ("standard", "slow")) -> Recorded:
@@ -100,26 +100,29 @@ class TestMemory:
 
     @pytest.mark.usefixtures("storage")
     def test_destroy_puts_back_what_was(self, restored: list[tuple[str, Mapping[str, str | None]]]) -> None:
-        _MarksProvider().delete("marks", self.create())
+        DefaultMarksProvider().delete("marks", self.create())
         assert restored == [("arcade", {"fast": None, "standard": "true"})]
 
     @pytest.mark.usefixtures("storage")
     def test_another_up_with_the_same_classes_changes_nothing(self) -> None:
-        assert _MarksProvider().diff("marks", self.create(), self.PROPS).changes is False
+        assert DefaultMarksProvider().diff("marks", self.create(), self.PROPS).changes is False
 
     @pytest.mark.parametrize("change", [{"classes": ["fast", "standard", "slow"]}, {"context": "other"}])
     def test_other_classes_or_another_cluster_are_a_change(
         self, change: dict[str, Any], storage: dict[str, str | None]
     ) -> None:
         assert storage
-        assert _MarksProvider().diff("marks", self.create(), self.PROPS | change).changes is True
+        assert DefaultMarksProvider().diff("marks", self.create(), self.PROPS | change).changes is True
 
     def test_a_class_that_joins_is_read_and_those_known_stay_as_first_read(
         self, storage: dict[str, str | None]
     ) -> None:
         first = self.create()
         storage |= {"fast": "true", "standard": "false"}  # our own doing by now
-        second = _MarksProvider().update("marks", first, self.PROPS | {"classes": ["fast", "standard", "slow"]}).outs
+        second = (
+            DefaultMarksProvider().update("marks", first, self.PROPS | {"classes": ["fast", "standard", "slow"]}).outs
+        )
+        assert second
         assert second["marks"] == {"fast": "", "standard": "true", "slow": "false"}
 
     def test_it_says_when_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +134,11 @@ class TestMemory:
             self.create()
         assert str(told.value) == "cannot list the StorageClasses of context arcade: Connection refused"
 
+    def test_another_provider_is_a_change_so_that_the_state_does_not_keep_a_class_that_has_moved(self) -> None:
+        old, new = ({**self.PROPS, "__provider": each} for each in ("old", "new"))
+        assert DefaultMarksProvider().diff("marks", old, new).changes is True
+        assert DefaultMarksProvider().diff("marks", new, new).changes is False
+
     @pytest.mark.usefixtures("storage")
     def test_it_fails_where_it_cannot_restore_unless_the_person_says_that_the_cluster_is_gone(
         self, monkeypatch: pytest.MonkeyPatch
@@ -141,13 +149,13 @@ class TestMemory:
         monkeypatch.setattr(cluster, "restore_default_marks", refuse)
         monkeypatch.delenv(DELETE_UNREACHABLE, raising=False)
         with pytest.raises(RuntimeError) as told:
-            _MarksProvider().delete("marks", self.create())
+            DefaultMarksProvider().delete("marks", self.create())
         assert str(told.value) == (
             "cannot restore the default StorageClass of context arcade: Connection refused;"
             " if that cluster is gone for good, PULUMI_K8S_DELETE_UNREACHABLE=true forgets it"
         )
         monkeypatch.setenv(DELETE_UNREACHABLE, "true")
-        _MarksProvider().delete("marks", self.create())
+        DefaultMarksProvider().delete("marks", self.create())
 
     def create(self) -> dict[str, Any]:
-        return _MarksProvider().create(self.PROPS).outs or {}
+        return DefaultMarksProvider().create(self.PROPS).outs or {}

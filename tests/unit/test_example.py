@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from tests.harness.recorder import ROOT, Recorded, SecretValue, record
 from tests.harness.violations import violations
+from tools.recorder import ROOT, Recorded, SecretValue, record
 
 CONFIG = {
     "pacman:context": "mine",

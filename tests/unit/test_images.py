@@ -2,7 +2,7 @@
 
 import pytest
 
-from images import MONGO_FLOORS, Image, check_mongo, check_pacman
+from stack.images import MONGO_FLOORS, Image, check_mongo, check_pacman
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.recorder import ROOT
+from tools.recorder import ROOT
 
 FOLDERS = sorted(path.parent for path in (ROOT / "tests").glob("*/__init__.py"))
 

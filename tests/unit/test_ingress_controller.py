@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from components import IngressController, IngressControllerArgs
-from components.ingress_controller import CHART_VERSION
-from targets import TARGETS
-from tests.harness.recorder import Recorded, record, record_program, stack_config
+from components.ingress_controller import CHART_VERSION, IngressController, IngressControllerArgs
+from stack.targets import TARGETS
+from tools.recorder import Recorded, record, record_program, stack_config
 
 ARGS = IngressControllerArgs(
     chart="oci://charts.example/nginx-ingress",

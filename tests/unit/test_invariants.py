@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import settings
+from stack import settings
 from tests.harness.faults import CONTAINER, DELETE, EVERYTHING, INSTANCE, LABELS, POD, REVEAL, VARIANTS, plant, run_of
-from tests.harness.recorder import SecretValue, defaults, stack_config, stacks, unwrap
 from tests.unit import invariants
 from tests.unit.invariants import CHECKS, Check
+from tools.recorder import SecretValue, defaults, stack_config, stacks, unwrap
 
 
 def title(check: Check) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from components import MongoStatefulSet, MongoStatefulSetArgs
-from components.mongo_stateful_set import INIT_SCRIPT
-from tests.harness.recorder import Recorded, Resource, SecretValue, record, unwrap
+from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
+from components.mongo.init_job import INIT_SCRIPT
+from tools.recorder import Recorded, Resource, SecretValue, record, unwrap
 
 IMAGE = "mongo:8.0.32"
 

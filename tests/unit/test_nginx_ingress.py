@@ -4,17 +4,26 @@ Mocks show the rule and the words for a given status. That a controller serves t
 and that the commands of the hint work as written, they cannot prove.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
+import pulumi
 import pytest
 
-from components import NginxIngress, NginxIngressArgs
-from components.nginx_ingress import access_hint, page_url, published_address
-from tests.harness.recorder import Recorded, record, record_program, stack_config
+from components import cluster
+from components.nginx_ingress import NginxIngress, NginxIngressArgs, access_hint, page_url
+from tools.recorder import Recorded, record, record_program, stack_config
 
 
-def declare(host: str = "", status: Mapping[str, Any] | None = None, secret: str = "", issuer: str = "") -> Recorded:
+def declare(
+    host: str = "",
+    secret: str = "",
+    issuer: str = "",
+    *,
+    rate: int = 500,
+    address: tuple[str, str] = ("192.168.49.2", ""),
+    read: Callable[..., tuple[str, str]] | None = None,
+) -> Recorded:
     args = NginxIngressArgs(
         namespace="arcade",
         service="pacman",
@@ -23,19 +32,28 @@ def declare(host: str = "", status: Mapping[str, Any] | None = None, secret: str
         host=host,
         tls_secret=secret,
         tls_issuer=issuer,
+        context="mk",
+        rate_limit=rate,
     )
-    return record(lambda: NginxIngress("pacman", args), ingress_status=status)
-
-
-def published(*entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {"loadBalancer": {"ingress": list(entries)}}
+    return record(lambda: NginxIngress("pacman", args), address=address if read is None else read)
 
 
 class TestRule:
-    def test_every_path_leads_to_the_service(self) -> None:
+    def test_what_a_player_needs_leads_to_the_service_and_nothing_else(self) -> None:
         (rule,) = declare().one("Ingress").manifest["spec"]["rules"]
         backend = {"service": {"name": "pacman", "port": {"number": 80}}}
-        assert rule["http"]["paths"] == [{"path": "/", "pathType": "Prefix", "backend": backend}]
+        assert all(each["backend"] == backend for each in rule["http"]["paths"])
+        paths = {each["path"]: each["pathType"] for each in rule["http"]["paths"]}
+
+        def served(path: str) -> bool:
+            prefixes = [each for each, kind in paths.items() if kind == "Prefix"]
+            return paths.get(path) == "Exact" or any(path == each or path.startswith(f"{each}/") for each in prefixes)
+
+        for path in ("/", "/config", "/highscores", "/highscores/list", "/user/id", "/location/metadata", "/js/a.js"):
+            assert served(path), path
+        for path in ("/metrics", "/internal/score/write", "/demo/status", "/readyz", "/readyz/details", "/version"):
+            assert not served(path), path
+        assert not served("/config/schema")
 
     def test_it_names_its_class_as_a_field_and_not_as_the_old_annotation(self) -> None:
         manifest = declare().one("Ingress").manifest
@@ -52,8 +70,18 @@ class TestRule:
         annotations = declare().one("Ingress").manifest["metadata"]["annotations"]
         assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "16k"
         assert annotations["nginx.org/client-max-body-size"] == "16k"
-        assert annotations["nginx.ingress.kubernetes.io/limit-rps"] == "100"
-        assert annotations["nginx.org/limit-req-rate"] == "100r/s"
+        assert annotations["nginx.ingress.kubernetes.io/limit-rps"] == "500"
+        assert annotations["nginx.org/limit-req-rate"] == "500r/s"
+
+    def test_a_class_of_thirty_behind_one_address_can_open_the_page_at_once(self) -> None:
+        annotations = declare().one("Ingress").manifest["metadata"]["annotations"]
+        burst = int(annotations["nginx.ingress.kubernetes.io/limit-burst-multiplier"])
+        assert burst * int(annotations["nginx.ingress.kubernetes.io/limit-rps"]) > 30 * 35
+        assert int(annotations["nginx.org/limit-req-burst"]) > 30 * 35
+
+    def test_a_rate_of_0_is_no_limit(self) -> None:
+        annotations = declare(rate=0).one("Ingress").manifest["metadata"]["annotations"]
+        assert not [key for key in annotations if "limit-r" in key]
 
 
 class TestTls:
@@ -82,6 +110,13 @@ class TestTls:
         assert annotations["acme.cert-manager.io/http01-edit-in-place"] == "true"
         assert annotations["pulumi.com/patchForce"] == "true", "or the next change of the host is a conflict"
 
+    def test_an_issuer_may_reach_the_pod_that_answers_its_challenge(self) -> None:
+        run = declare("pacman.example", secret="cert", issuer="letsencrypt")  # noqa: S106
+        spec = run.one("NetworkPolicy").manifest["spec"]
+        assert spec["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}
+        assert spec["ingress"] == [{"ports": [{"port": 8089, "protocol": "TCP"}]}]
+        assert declare("pacman.example", secret="cert").of("NetworkPolicy") == []  # noqa: S106
+
     @pytest.mark.parametrize(
         ("given", "reason"),
         [
@@ -96,38 +131,44 @@ class TestTls:
 
 class TestOutputs:
     @pytest.mark.parametrize(
-        ("host", "status", "ip", "hostname", "url"),
+        ("host", "ip", "hostname", "url"),
         [
-            ("", published({"ip": "192.168.49.2"}), "192.168.49.2", "", "http://192.168.49.2/"),
-            ("", published({"hostname": "lb.example"}), "", "lb.example", "http://lb.example/"),
-            ("", published({"ip": "fd00::1"}), "fd00::1", "", "http://[fd00::1]/"),
-            ("pacman.example", published({"ip": "10.0.0.1"}), "10.0.0.1", "", "http://pacman.example/"),
-            ("", {}, "", "", ""),
-            ("", {"loadBalancer": {}}, "", "", ""),
-            ("", published(), "", "", ""),
-            ("", published({}), "", "", ""),
-            ("", published({}, {"ip": "10.0.0.2"}), "10.0.0.2", "", "http://10.0.0.2/"),
+            ("", "192.168.49.2", "", "http://192.168.49.2/"),
+            ("", "", "lb.example", "http://lb.example/"),
+            ("", "fd00::1", "", "http://[fd00::1]/"),
+            ("pacman.example", "10.0.0.1", "", "http://pacman.example/"),
+            ("pacman.example", "", "", ""),
+            ("", "", "", ""),
         ],
     )
-    def test_address_and_url(self, host: str, status: dict[str, Any], ip: str, hostname: str, url: str) -> None:
-        outputs = declare(host, status).one("NginxIngress").outputs
+    def test_address_and_url(self, host: str, ip: str, hostname: str, url: str) -> None:
+        outputs = declare(host, address=(ip, hostname)).one("NginxIngress").outputs
         assert outputs == {"ip": ip, "hostname": hostname, "url": url}
 
+    def test_the_provider_does_not_wait_ten_minutes_for_an_address(self) -> None:
+        assert declare().one("Ingress").manifest["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
 
-class TestPublishedAddress:
-    @pytest.mark.parametrize(
-        "status", [None, {}, {"load_balancer": None}, {"load_balancer": {}}, {"load_balancer": {"ingress": None}}]
-    )
-    def test_nothing_is_no_error(self, status: object) -> None:
-        assert published_address(status) == ("", "")
+    def test_an_ingress_without_an_address_is_a_warning_with_the_command_that_shows_why(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        warned: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", warned.append)
+        assert declare(address=("", "")).one("NginxIngress").outputs["url"] == ""
+        (text,) = warned
+        assert text.startswith("the Ingress pacman has no address after 90 s: does a controller serve its class?")
+        assert "`kubectl --context mk -n arcade describe ingress pacman`" in text
 
-    def test_the_first_entry_that_says_something_counts(self) -> None:
-        entries = [{"ip": None, "hostname": ""}, {"hostname": "lb.example"}, {"ip": "10.0.0.1"}]
-        assert published_address({"load_balancer": {"ingress": entries}}) == ("", "lb.example")
+    def test_an_address_that_cannot_be_read_is_a_warning_since_the_game_runs(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        warned: list[str] = []
 
-    def test_an_entry_may_have_both(self) -> None:
-        entries = [{"ip": "10.0.0.1", "hostname": "lb.example"}]
-        assert published_address({"load_balancer": {"ingress": entries}}) == ("10.0.0.1", "lb.example")
+        def refuse(*_: object) -> tuple[str, str]:
+            raise cluster.RefusedError(403, "GET ingresses: 403 Forbidden")
+
+        monkeypatch.setattr(pulumi.log, "warn", warned.append)
+        assert declare(read=refuse).one("NginxIngress").outputs["url"] == ""
+        assert warned == ["cannot read the address of the Ingress pacman: GET ingresses: 403 Forbidden"]
 
 
 class TestPageUrl:
@@ -135,7 +176,7 @@ class TestPageUrl:
         ("host", "ip", "hostname", "url"),
         [
             ("", "", "", ""),
-            ("pacman.example", "", "", "http://pacman.example/"),
+            ("pacman.example", "", "", ""),
             ("pacman.example", "fd00::1", "lb.example", "http://pacman.example/"),
             ("", "10.0.0.1", "", "http://10.0.0.1/"),
             ("", "fd00::1", "", "http://[fd00::1]/"),
@@ -208,6 +249,6 @@ class TestAccessHint:
 
 
 def test_the_stack_gives_out_the_hint_for_itself() -> None:
-    exports = record_program(stack_config("dev") | {"pacman:namespace": "arcade"}, ingress_status={}).exports
+    exports = record_program(stack_config("dev") | {"pacman:namespace": "arcade"}, address=("", "")).exports
     assert (exports["ingress_ip"], exports["ingress_hostname"], exports["url"]) == ("", "", "")
     assert "kubectl --context minikube -n arcade port-forward service/pacman 9090:80" in exports["access_hint"]

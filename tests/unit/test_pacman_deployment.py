@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from components import PacmanDeployment, PacmanDeploymentArgs
-from tests.harness.recorder import Recorded, record
+from components.pacman_deployment import PacmanDeployment, PacmanDeploymentArgs
+from tools.recorder import Recorded, record
 
 ARGS = PacmanDeploymentArgs(
     namespace="arcade",

@@ -7,15 +7,18 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from sandbox.plugins import install, random
 from sandbox.plugins.language_python import required_plugins
-from tests.harness.recorder import ROOT
+from tools.recorder import ROOT
 
 
 def _wanted(**changes: object) -> dict[str, Any]:
@@ -135,3 +138,44 @@ def test_a_plugin_ends_with_the_engine(ending: signal.Signals | None) -> None:
             assert plugin.wait(5) == 0
         finally:
             plugin.kill()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, None], ids=["SIGINT", "engine-killed"])
+def test_a_program_ends_with_the_engine(ending: signal.Signals | None, tmp_path: Path) -> None:
+    # In place of what the engine's SDK runs a program with.
+    (tmp_path / "pulumi-language-python-exec").write_text(
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    launch = Path(install.__file__).with_name("launch.py")
+    command = [sys.executable, "-P", launch, "language_python", tmp_path, "127.0.0.1:1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as host:
+        try:
+            assert host.stdout is not None
+            channel = grpc.insecure_channel(f"127.0.0.1:{int(host.stdout.readline())}")
+            info = language_pb2.ProgramInfo(program_directory=str(tmp_path), entry_point=".")
+            language_pb2_grpc.LanguageRuntimeStub(channel).Run.future(language_pb2.RunRequest(info=info))
+            program = _pid_in(tmp_path / "pid")
+            if ending:
+                host.send_signal(ending)
+            else:
+                channel.close()  # what is left of an engine that was killed
+                host.stdout.close()
+            assert host.wait(5) == 0
+            _wait_for_end(program)
+        finally:
+            host.kill()
+
+
+def _pid_in(file: Path) -> Path:
+    end = time.monotonic() + 30
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < end, "the program did not start within 30 s"
+        time.sleep(0.02)
+    return Path("/proc", file.read_text())
+
+
+def _wait_for_end(process: Path) -> None:
+    end = time.monotonic() + 5
+    while process.exists() and "Z (zombie)" not in (process / "status").read_text():
+        assert time.monotonic() < end, "the program still runs 5 s after its host ended"
+        time.sleep(0.02)

@@ -8,11 +8,10 @@ from pathlib import Path
 import pulumi
 import pytest
 
-import cluster
-import preflight
-import settings
-from cluster import Cluster, IngressClass, RunningMongo
-from tests.harness.recorder import defaults, record_program, stack_config
+from components import cluster
+from components.cluster import Cluster, IngressClass, RunningMongo
+from stack import preflight, settings
+from tools.recorder import defaults, record_program, stack_config
 
 NGINX = {"nginx": IngressClass("k8s.io/ingress-nginx")}
 MINIKUBE = Cluster({"standard": "true", "csi-hostpath-sc": None}, NGINX)

@@ -9,8 +9,8 @@ import re
 import pulumi
 import pytest
 
-from tests.harness import recorder
-from tests.harness.recorder import ROOT, SecretValue, record_program, stack_config
+from tools import recorder
+from tools.recorder import ROOT, SecretValue, record_program, stack_config
 
 DEV = stack_config("dev")
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
-from targets import TARGETS
+from stack.targets import TARGETS
 from tests.harness.readme import README, blocks, section
-from tests.harness.recorder import ROOT, SecretValue, record_program, stack_config
+from tools.recorder import ROOT, SecretValue, record_program, stack_config
 
 READMES = [README, ROOT / "sandbox/README.md"]
 both = pytest.mark.parametrize("readme", READMES, ids=lambda file: file.parent.name)
 
 # Every host that a README may name. A package comes from wherever the person's own tools are set to find it, and a
 # reserved name (RFC 2606) is nobody's.
-HOSTS = {"github.com", "pacman.example", "127.0.0.1", "192.168.49.2", "vault.azure.net"}
+HOSTS = {"github.com", "kubernetes.io", "pacman.example", "127.0.0.1", "192.168.49.2", "vault.azure.net"}
 
 
 def rows(text: str) -> list[list[str]]:

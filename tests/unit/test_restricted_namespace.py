@@ -6,8 +6,8 @@ the policy (not every one does), they cannot prove.
 
 import pytest
 
-from components import RestrictedNamespace
-from tests.harness.recorder import Recorded, record
+from components.restricted_namespace import RestrictedNamespace
+from tools.recorder import Recorded, record
 
 
 @pytest.fixture(scope="module")

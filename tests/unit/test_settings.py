@@ -5,6 +5,7 @@ a wrong type before the program runs, it cannot prove.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -12,10 +13,10 @@ import pulumi
 import pytest
 import yaml
 
-import settings
-from settings import Settings
-from targets import TARGETS
-from tests.harness.recorder import ROOT, defaults, stack_config, stacks
+from stack import settings
+from stack.settings import Settings
+from stack.targets import TARGETS
+from tools.recorder import ROOT, defaults, stack_config, stacks
 
 DECLARED: dict[str, dict[str, Any]] = {
     key: spec
@@ -47,13 +48,21 @@ class TestOneTruth:
 
     @pytest.mark.parametrize(("key", "field"), list(zip(settings.keys(), fields(Settings), strict=True)))
     def test_the_type_of_a_key_is_the_type_of_its_field(self, key: str, field: Any) -> None:  # noqa: ANN401
-        types = {str: "string", int: "integer", bool: "boolean", tuple[str, ...]: "array"}
-        declared = "string" if key == "target" else types[get_type_hints(Settings)[field.name]]
+        types = {
+            str: "string",
+            int: "integer",
+            bool: "boolean",
+            tuple[str, ...]: "array",
+            tuple[Mapping[str, Any], ...]: "array",
+            Mapping[str, str]: "object",
+        }
+        of_two_values = ("mongoMemory", "mongoCpu", "pacmanMemory", "pacmanCpu")
+        declared = "string" if key == "target" or key in of_two_values else types[get_type_hints(Settings)[field.name]]
         assert DECLARED[key]["type"] == declared
 
     @pytest.mark.parametrize(("key", "spec"), DECLARED.items())
     def test_the_default_has_the_type_of_its_key(self, key: str, spec: dict[str, Any]) -> None:
-        types = {"string": str, "integer": int, "boolean": bool, "array": list}
+        types = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
         assert type(spec["default"]) is types[spec["type"]], key
 
     def test_no_kubernetes_resource_can_use_a_provider_of_its_own(self) -> None:
@@ -67,6 +76,13 @@ class TestWhatIsLegal:
             target=TARGETS["minikube"],
             context="minikube",
             namespace="pacman",
+            create_namespace=True,
+            labels={},
+            annotations={},
+            image_pull_secrets=(),
+            image_pull_config="",
+            node_selector={},
+            tolerations=(),
             default_storage_class="csi-hostpath-sc",
             demote_storage_classes=("standard",),
             mongo_image="mongo:8.0.32",
@@ -74,15 +90,21 @@ class TestWhatIsLegal:
             mongo_spread="prefer",
             mongo_volume_size="2Gi",
             mongo_storage_class="csi-hostpath-sc",
+            mongo_memory=("512Mi", "1Gi"),
+            mongo_cpu=("100m",),
             pacman_image=DECLARED["pacmanImage"]["default"],
             pacman_replicas=1,
             pacman_max_replicas=0,
             pacman_location=True,
+            pacman_memory=("96Mi", "256Mi"),
+            pacman_cpu=("25m",),
+            pacman_log_level="warn",
             ingress_host="",
             ingress_class="nginx",
             ingress_controller="existing",
             ingress_chart="",
             ingress_scope="",
+            ingress_rate_limit=500,
             ingress_tls_secret="",
             ingress_tls_issuer="",
         )
@@ -229,8 +251,85 @@ REFERENCE = "not an image reference; expected name:version"
 PINNED = "not pinned; name a full version"
 LINES = "not a MongoDB that should be run; allowed: 7.0 from 7.0.43, 8.0 from 8.0.32"
 LIST = "must be a list of names; `pulumi config set --path"
+MAP = "must be a map of names to texts"
+RESERVED = "names that begin with app.kubernetes.io/, pulumi.com/"
+TOLERATION = "must be a list of tolerations"
+FIELDS = "must be tolerations with the fields key, operator, value, effect, tolerationSeconds, and"
+TWO = "must be a request, or a request and a limit that is not less"
+AMOUNT = "must be a Kubernetes quantity such as"
+CREDENTIALS = "must be the text of a Docker config.json whose auths hold the credentials"
+RATE = "must be a number from 1 to 100000, or 0"
+OTHER_CONTRACT = "must be the official image `mongo` or a mirror of it"
 # Key, value, and the part of the message that says what is allowed.
 BAD: list[tuple[str, str, str]] = [
+    ("createNamespace", "no", "must be true or false"),
+    ("createNamespace", "False", "must be true or false"),
+    ("createNamespace", "0", "must be true or false"),
+    ("labels", "team=games", MAP),
+    ("labels", '["team"]', MAP),
+    ("labels", '{"team": 1}', MAP),
+    ("labels", '{"team": null}', MAP),
+    ("labels", '{"team": {"name": "games"}}', MAP),
+    ("labels", '{"": "games"}', "must have names such as team or example.com/team"),
+    ("labels", '{"my team": "games"}', "must have names such as team"),
+    ("labels", '{"example.com/": "games"}', "must have names such as team"),
+    ("labels", '{"Example.com/team": "games"}', "must have names such as team"),
+    ("labels", '{"a/b/team": "games"}', "must have names such as team"),
+    ("labels", '{"team": "the games"}', "must have values of at most 63 letters, digits"),
+    ("labels", json.dumps({"team": "a" * 64}), "must have values of at most 63 letters, digits"),
+    ("labels", json.dumps({"a" * 64: "games"}), "must have names such as team"),
+    ("labels", '{"app.kubernetes.io/name": "mine"}', RESERVED),
+    ("labels", '{"pod-security.kubernetes.io/enforce": "privileged"}', RESERVED),
+    ("annotations", "hello", MAP),
+    ("annotations", '{"a": true}', MAP),
+    ("annotations", '{"pulumi.com/patchForce": "false"}', RESERVED),
+    ("annotations", '{"pacman/stack": "mine"}', RESERVED),
+    ("annotations", '{"pulumi.com/skipAwait": "true"}', RESERVED),
+    ("imagePullSecrets", "my-secret", LIST),
+    ("imagePullSecrets", '["My_Secret"]', NAME),
+    ("imagePullSecrets", '[""]', NAME),
+    ("nodeSelector", "disk=ssd", MAP),
+    ("nodeSelector", '{"disk": "very fast"}', "must have values of at most 63 letters, digits"),
+    ("nodeSelector", '{"disk": true}', MAP),
+    ("tolerations", "dedicated", TOLERATION),
+    ("tolerations", '{"key": "dedicated"}', TOLERATION),
+    ("tolerations", '["dedicated"]', TOLERATION),
+    ("tolerations", '[{"key": "a", "effects": "NoSchedule"}]', f"{FIELDS} effects is none"),
+    ("tolerations", '[{"key": "a", "tolerationSeconds": "5"}]', f"{FIELDS} tolerationSeconds is none"),
+    ("tolerations", '[{"key": 1}]', f"{FIELDS} key is none"),
+    ("tolerations", '[{"key": "a", "operator": "In"}]', "whose operator is Equal or Exists"),
+    ("tolerations", '[{"key": "a", "effect": "Never"}]', "whose effect is NoSchedule, PreferNoSchedule or NoExecute"),
+    ("tolerations", '[{"effect": "NoSchedule"}]', "with a key, or with operator Exists for every taint"),
+    ("mongoImage", "bitnami/mongodb:8.0.40", OTHER_CONTRACT),
+    ("mongoImage", "docker.io/bitnami/mongodb:8.0.40", OTHER_CONTRACT),
+    ("mongoImage", "bitnamilegacy/mongodb:8.0.40", OTHER_CONTRACT),
+    ("mongoImage", "percona/percona-server-mongodb:8.0.40", OTHER_CONTRACT),
+    ("mongoImage", "mongodb/mongodb-community-server:8.0.40-ubi9", OTHER_CONTRACT),
+    ("mongoImage", "mirror.example/mongodb/mongodb-enterprise-server:8.0.40", OTHER_CONTRACT),
+    ("mongoMemory", "", AMOUNT),
+    ("mongoMemory", "lots", AMOUNT),
+    ("mongoMemory", "256Mi", "must be 512Mi or more"),
+    ("mongoMemory", "2Gi/1Gi", TWO),
+    ("mongoMemory", "1Gi/2Gi/3Gi", TWO),
+    ("mongoMemory", "1Gi/", AMOUNT),
+    ("mongoMemory", "1GB", AMOUNT),
+    ("mongoMemory", "-1Gi", AMOUNT),
+    ("mongoCpu", "", AMOUNT),
+    ("mongoCpu", "half", AMOUNT),
+    ("mongoCpu", "0", "must be 1m or more"),
+    ("mongoCpu", "500m/250m", TWO),
+    ("pacmanMemory", "32Mi", "must be 64Mi or more"),
+    ("pacmanMemory", "256Mi/96Mi", TWO),
+    ("pacmanMemory", "96 Mi", AMOUNT),
+    ("pacmanCpu", "25milli", AMOUNT),
+    ("pacmanCpu", "1/0.5", TWO),
+    ("pacmanLogLevel", "", "must be one of error, warn, info, debug"),
+    ("pacmanLogLevel", "WARN", "must be one of error, warn, info, debug"),
+    ("pacmanLogLevel", "trace", "must be one of error, warn, info, debug"),
+    ("ingressRateLimit", "-1", RATE),
+    ("ingressRateLimit", "many", RATE),
+    ("ingressRateLimit", "100r/s", RATE),
+    ("ingressRateLimit", "1000000", RATE),
     ("target", "", "must be one of minikube, eks, aks, gke, generic"),
     ("target", "Minikube", "must be one of minikube, eks, aks, gke, generic"),
     ("target", "openshift", "must be one of minikube, eks, aks, gke, generic"),
@@ -347,7 +446,7 @@ BAD: list[tuple[str, str, str]] = [
 INSTALL = {"ingressController": "install", "ingressChart": CHART, "ingressScope": "public"}
 NOT_PRIVATE = "no way is known to make a load balancer private there"
 EMPTY_CHART = "must say where the chart is, since ingressController is install: a path or oci://"
-OWNER = "must be empty where ingressController is existing: it is its owner's to say"
+OWNER = "must be empty where ingressController is existing: its owner decides that"
 NEEDS_HOST = "needs ingressHost: a certificate is for a name"
 # What each value would be legal by itself for: the config, the key that is blamed, and the whole of the reason.
 TOGETHER: list[tuple[dict[str, str], str, str]] = [
@@ -397,7 +496,7 @@ class TestWhatIsNot:
         assert line.startswith(f"pacman:{key} is {json.dumps(value)}: ")
         assert allowed in line
 
-    @pytest.mark.parametrize("key", settings.keys())
+    @pytest.mark.parametrize("key", sorted(set(settings.keys()) - {"imagePullConfig"}))
     def test_every_key_has_a_value_that_it_refuses(self, key: str) -> None:
         assert key in {bad for bad, _, _ in BAD}
 
@@ -439,3 +538,49 @@ class TestWhatIsNot:
     def test_a_fault_is_not_told_twice_by_what_depends_on_it(self) -> None:
         assert len(problems(target="moon", mongoStorageClass="")) == 1
         assert len(problems(target="generic", defaultStorageClass="No_Name")) == 1
+
+
+CONFIG = [
+    ("not json", CREDENTIALS),
+    ("[]", CREDENTIALS),
+    ('{"auths": {}}', CREDENTIALS),
+    ('{"auths": null}', CREDENTIALS),
+    ('{"credsStore": "desktop"}', CREDENTIALS),
+]
+
+
+@pytest.mark.parametrize(("value", "allowed"), CONFIG)
+def test_an_unusable_docker_config_is_refused_without_showing_it(value: str, allowed: str) -> None:
+    (line,) = problems(imagePullConfig=value)
+    assert line.startswith('pacman:imagePullConfig is "[secret]": ')
+    assert allowed in line
+    assert value not in line
+
+
+def test_the_settings_do_not_show_the_credentials() -> None:
+    assert "c2VjcmV0" not in repr(load(imagePullConfig='{"auths": {"registry.example": {"auth": "c2VjcmV0"}}}'))
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "value"),
+    [
+        ({"mongoMemory": "1Gi"}, "mongo_memory", ("1Gi",)),
+        ({"mongoMemory": "1Gi/1024Mi"}, "mongo_memory", ("1Gi", "1024Mi")),
+        ({"mongoCpu": "0.5/1"}, "mongo_cpu", ("0.5", "1")),
+        ({"labels": '{"example.com/team": "games"}'}, "labels", {"example.com/team": "games"}),
+        ({"annotations": '{"note": "any text: 1 & 2"}'}, "annotations", {"note": "any text: 1 & 2"}),
+        ({"tolerations": '[{"operator": "Exists"}]'}, "tolerations", ({"operator": "Exists"},)),
+        ({"ingressRateLimit": "0"}, "ingress_rate_limit", 0),
+        ({"mongoImage": "mirror.example/library/mongo:8.0.32"}, "mongo_image", "mirror.example/library/mongo:8.0.32"),
+    ],
+)
+def test_legal_values_are_taken(given: dict[str, str], field: str, value: object) -> None:
+    assert getattr(load(**given), field) == value
+
+
+def test_a_project_with_a_name_of_its_own_keeps_the_keys_of_its_stack_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi, "get_project", lambda: "arcade")
+    declared = {key.replace("pacman:", "arcade:"): value for key, value in defaults().items()}
+    loaded = settings.load(declared | {"pacman:namespace": "games"})
+    assert (loaded.namespace, loaded.mongo_image) == ("games", "mongo:8.0.32")
+    assert settings.load(declared | {"arcade:namespace": "games"}).namespace == "games"

@@ -343,7 +343,7 @@ class Cluster:
         ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
         try:
             self._kubectl_anywhere("apply", "--filename", "-", stdin=json.dumps(ingress))
-            until(f"nobody answers for {HOST}", lambda: _request(HOST, "GET", "/readyz")[0] == 404)
+            until(f"nobody answers for {HOST}", lambda: _request(HOST, "GET", "/config")[0] == 404)
             yield
         finally:
             with uninterrupted():

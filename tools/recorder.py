@@ -20,10 +20,11 @@ from google.protobuf import json_format
 from pulumi.runtime import mocks, stack
 from pulumi.runtime.settings import reset_options, set_root_resource
 
-import preflight
-from cluster import Cluster
+from components import cluster
+from components.cluster import Cluster
+from stack import preflight
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 # The SDK's mark of a secret on the wire (pulumi/sdk, proto "special signature").
 _SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 
@@ -101,7 +102,7 @@ def record(
     config: Mapping[str, str] | None = None,
     *,
     name: str = "test",
-    ingress_status: Mapping[str, Any] | None = None,
+    address: tuple[str, str] | Callable[..., tuple[str, str]] = ("192.168.49.2", ""),
 ) -> Recorded:
     """Runs `program` afresh and waits until all that it declared is registered.
 
@@ -109,10 +110,10 @@ def record(
         program: What to run; a component's constructor call, say.
         config: The stack's config by full key, values as the engine hands them over.
         name: The stack's name.
-        ingress_status: The status that an Ingress gets; by default an address as minikube's addon publishes it.
+        address: Address and host name that a controller publishes for an Ingress; by default as minikube's addon
+            does; or what is called for them.
     """
-    status = {"loadBalancer": {"ingress": [{"ip": "192.168.49.2"}]}} if ingress_status is None else ingress_status
-    echo = _Echo(status)
+    echo = _Echo()
     monitor = _Monitor(echo)
     reset_options()
     set_root_resource(None)  # type: ignore[arg-type]  # the SDK's own way to say: no stack is running
@@ -125,7 +126,8 @@ def record(
         pulumi.runtime.set_all_config(dict(config or {}), [])
         await stack.run_in_stack(lambda: (program(), None)[1])
 
-    asyncio.run(run())
+    with mock.patch.object(cluster, "wait_for_ingress_address", address if callable(address) else lambda *_: address):
+        asyncio.run(run())
     return monitor.recorded()
 
 
@@ -211,16 +213,11 @@ def _resource(urn: str, request: Any, outputs: dict[str, Any] | None) -> Resourc
 class _Echo(pulumi.runtime.Mocks):
     """Answers each registration with its own inputs, and what a provider would add that the program reads."""
 
-    def __init__(self, ingress_status: Mapping[str, Any]) -> None:
-        self._ingress_status = dict(ingress_status)
-
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         state = dict(args.inputs)
         if args.typ.endswith(":RandomPassword"):
             # On the wire, since an Output made here would belong to a thread whose loop runs no longer.
             state["result"] = {_SIGNATURE: _SECRET, "value": f"generated-for-{args.name}"}
-        if args.typ.endswith(":Ingress"):
-            state["status"] = self._ingress_status
         return f"{args.name}-id", state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:

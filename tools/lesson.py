@@ -168,7 +168,7 @@ def _answers(outputs: dict[str, str]) -> bool:
     """Whether there is a game behind the Ingress; asked at its address, since its name may lead nowhere yet."""
     connection = http.client.HTTPConnection(outputs["ingress_ip"], timeout=5)
     try:
-        connection.request("GET", "/readyz", headers={"Host": urllib.parse.urlsplit(outputs["url"]).netloc})
+        connection.request("GET", "/highscores/list", headers={"Host": urllib.parse.urlsplit(outputs["url"]).netloc})
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False

@@ -56,6 +56,16 @@ MONGO_FLOORS: dict[str, dict[tuple[int, int], tuple[int, ...]]] = {
     "sandbox/mongo": {(6, 0): (6, 0, 5)},
 }
 
+# MongoDB images with another contract than the official one: other entrypoints, users, paths and variables.
+_OTHER_MONGO = (
+    "bitnami/mongodb",
+    "bitnamilegacy/mongodb",
+    "bitnamisecure/mongodb",
+    "mongodb/mongodb-community-server",
+    "mongodb/mongodb-enterprise-server",
+    "percona/percona-server-mongodb",
+)
+
 # Pacman image -> why it cannot be used. Driver 2.2 speaks only OP_QUERY, which servers since 5.1 refuse: it logs
 # "Connected successfully", answers 200 to a score that was not saved, and dies at the first list.
 _UNUSABLE_PACMAN = {
@@ -72,8 +82,14 @@ def check_mongo(image: Image) -> None:
     it and whose tag does not say the patch is taken as it is.
 
     Raises:
-        ValueError: The line or the patch is not one that should be run.
+        ValueError: The line or the patch is not one that should be run, or the image has another contract.
     """
+    for repository in _OTHER_MONGO:
+        if image.repository == repository or image.repository.endswith(f"/{repository}"):
+            raise ValueError(
+                f"must be the official image `mongo` or a mirror of it: {repository} has another entrypoint, user and"
+                " paths"
+            )
     if not image.version:
         return
     floors = MONGO_FLOORS.get(image.repository, MONGO_FLOORS["mongo"])

@@ -1,4 +1,4 @@
-"""Previews every committed stack by the real engine against one cluster: `python -m tests.harness.previews`.
+"""Previews every committed stack by the real engine against one cluster: `python -m tools.previews`.
 
 The cluster of the current kubeconfig stands in for each stack's own: a context of every name leads to it, and it gets
 what a stack expects to find, for as long as that takes. Each stack is previewed as new, in a namespace of
@@ -18,10 +18,10 @@ from typing import Any
 
 import yaml
 
-import settings
 from components.ingress_controller import CHART_VERSION
-from tests.harness.engine import Engine, Result
-from tests.harness.recorder import ROOT, defaults, stack_config, stacks
+from stack import settings
+from tools.engine import Engine, Result
+from tools.recorder import ROOT, defaults, stack_config, stacks
 
 _CRD = Path(__file__).with_name("clusterissuers.yaml")
 

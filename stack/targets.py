@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from components import NewStorageClass
+from components.default_storage_class import NewStorageClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,25 @@
-"""What the program must know of the cluster before it declares anything: its classes, nodes and certificate issuers.
+"""The small client for what a component or the preflight must ask its cluster: classes, nodes, namespaces, issuers.
 
-What does not exist would otherwise show as ten minutes of waiting for a volume, an address or a node. This reads only,
-with the person's own kubeconfig and rights. Where it cannot read (no cluster yet, no right to list), it knows nothing,
-and what is wrong is left for the provider to say.
+It uses the person's own kubeconfig and rights, and reads only, but for the default marks that `destroy` restores. What
+may not be read is unknown, and the rest is known all the same.
 """
 
 import json
 import logging
 import os
+import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
-"""The labels of all that this program makes, by which it knows it again."""
+from components.metadata import is_ours
+
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-# What one request may take.
+"""Annotation of the cluster's default StorageClass."""
 SECONDS = 5
+"""What one request may take."""
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
@@ -36,6 +38,18 @@ class NoAnswerError(ConnectionError):
     """Nobody listens at the address that the kubeconfig has for a context."""
 
 
+class MissingPackageError(ImportError):
+    """A kubeconfig asks for something that needs a Python package which is not installed."""
+
+
+class RefusedError(RuntimeError):
+    """The API answered, and not with what was asked for."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class IngressClass:
     """Whose an IngressClass is."""
@@ -44,6 +58,20 @@ class IngressClass:
     """How its controller signs: `k8s.io/ingress-nginx`, `nginx.org/ingress-controller`."""
     release: str = ""
     """The Helm release that made it, `namespace/name`; "" where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenHost:
+    """A host name that an Ingress serves."""
+
+    ingress: str
+    """The Ingress, `namespace/name`."""
+    ingress_class: str
+    """Its class; "" where it names none."""
+    host: str
+    """The host name, "" for every name."""
+    paths: frozenset[str]
+    """The paths that it serves there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +87,30 @@ class RunningMongo:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What is there already, by name."""
+    """What is there already. None stands for what may not be read."""
 
-    storage: Mapping[str, str | None]
+    storage: Mapping[str, str | None] | None = None
     """StorageClass to the value of its default-class annotation, None where it has none."""
-    ingress: Mapping[str, IngressClass]
-    """The IngressClasses."""
+    ingress: Mapping[str, IngressClass] | None = None
+    """IngressClass to whose it is."""
+    hosts: tuple[TakenHost, ...] | None = None
+    """What the Ingresses of all namespaces serve."""
     nodes: int | None = None
-    """Nodes that take any pod; None where they may not be listed."""
+    """Linux nodes that take any pod."""
     issuers: frozenset[str] | None = None
-    """The ClusterIssuers of cert-manager, none where it is not installed; None where they may not be listed."""
+    """The ClusterIssuers of cert-manager; empty where it is not installed."""
     mongo: RunningMongo | None = None
-    """The database in the namespace of the stack, None where this program made none, or it may not be seen."""
+    """The database in the stack's namespace; None also where this program made none."""
     secrets: frozenset[str] | None = None
-    """The names of the Secrets there; None where they may not be listed."""
+    """The names of the Secrets there."""
+    namespace: Mapping[str, Any] | None = None
+    """The metadata of the stack's namespace; empty where there is none."""
+    identity: str = ""
+    """The UID of the namespace kube-system, by which people tell clusters apart; "" where it may not be read."""
 
 
 def read(context: str, namespace: str) -> Cluster | None:
-    """What a context's cluster has, or None where its classes cannot be read within a few seconds.
+    """What a context's cluster has; None where it does not answer as a cluster does.
 
     Args:
         context: The kubeconfig context.
@@ -85,51 +119,65 @@ def read(context: str, namespace: str) -> Cluster | None:
     Raises:
         UnknownContextError: There is a kubeconfig, and it has no such context.
         NoAnswerError: Nobody listens at the cluster's address. A cluster that is only slow is not known, and no error.
+        MissingPackageError: The kubeconfig asks for something that needs a Python package which is not installed.
     """
     try:
         with _connected(context) as api:
-            storage, ingress = _list(api, _STORAGE_CLASSES), _list(api, _INGRESS_CLASSES)
-            nodes, issuers = _list_if_allowed(api, _NODES), _list_if_allowed(api, _ISSUERS)
+            storage, ingress = (_list_if_allowed(api, path) for path in (_STORAGE_CLASSES, _INGRESS_CLASSES))
+            ingresses = _list_if_allowed(api, "/apis/networking.k8s.io/v1/ingresses")
+            nodes, issuers = (_list_if_allowed(api, path) for path in (_NODES, _ISSUERS))
             sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
-            secrets = _secrets(api, namespace)
-    except NoAnswerError:
+            return Cluster(
+                storage=None if storage is None else _marks(storage),
+                ingress=None if ingress is None else {_name(item): _ingress_class(item) for item in ingress},
+                hosts=None if ingresses is None else tuple(host for item in ingresses for host in _hosts(item)),
+                nodes=None if nodes is None else sum(_takes_pods(node) for node in nodes),
+                issuers=None if issuers is None else frozenset(map(_name, issuers)),
+                mongo=next(
+                    (_running(each) for each in sets or [] if _name(each) == "mongo" and is_ours(each["metadata"])),
+                    None,
+                ),
+                secrets=_secrets(api, namespace),
+                namespace=_namespace_metadata(api, namespace),
+                identity=(_namespace_metadata(api, "kube-system") or {}).get("uid", ""),
+            )
+    except (NoAnswerError, MissingPackageError):
         raise
-    except Exception as problem:  # whatever it is, the provider meets it next and says it better
-        logging.getLogger(__name__).debug("cannot read classes: %s", problem)
+    except Exception as problem:  # best effort: the provider will report the real error
+        logging.getLogger(__name__).debug("cannot read the cluster: %s", reason(problem))
         if (contexts := _contexts()) and context not in contexts:
             raise UnknownContextError(context) from None
         return None
-    return Cluster(
-        _marks(storage),
-        {_name(item): _ingress_class(item) for item in ingress},
-        None if nodes is None else sum(_takes_pods(node) for node in nodes),
-        None if issuers is None else frozenset(map(_name, issuers)),
-        next((_running(each) for each in sets or [] if _name(each) == "mongo" and is_ours(each["metadata"])), None),
-        secrets,
-    )
 
 
-def namespace_metadata(context: str, namespace: str) -> Mapping[str, Any] | None:
-    """The metadata of a namespace, None where there is none, or it may not be seen.
+def reason(problem: BaseException) -> str:
+    """Why a request failed, in one line."""
+    # The client's own error for a connection that failed begins with "(0)", and has the reason in its next lines.
+    lines = [line.strip() for line in str(getattr(problem, "reason", None) or problem).splitlines() if line.strip()]
+    wanted = lines[:2] if str(problem).startswith("(0)") else lines[:1]
+    return ": ".join(wanted) or type(problem).__name__
+
+
+def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: float) -> tuple[str, str]:
+    """The address and the host name that a controller published for an Ingress; "" for what it did not, in that time.
+
+    A controller publishes an address, a host name, or nothing for a while; which of the two says nothing about the
+    cloud.
 
     Raises:
-        Exception: The cluster cannot be reached, or cannot answer.
+        Exception: The cluster cannot be reached or refuses.
     """
+    end = time.monotonic() + seconds
+    path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses/{name}"
     with _connected(context) as api:
-        try:
-            found = _request(api, "GET", f"{_NAMESPACES}/{namespace}", {"Accept": "application/json"})
-        except RefusedError as refused:
-            # Any other refusal, such as by a server that is overloaded, does not say that there is none.
-            if refused.status in (403, 404):
-                return None
-            raise
-    metadata: Mapping[str, Any] = found["metadata"]
-    return metadata
-
-
-def is_ours(metadata: Mapping[str, Any]) -> bool:
-    """Whether an object has the labels that this program gives to what it makes."""
-    return OURS.items() <= (metadata.get("labels") or {}).items()
+        while True:
+            status = _request(api, "GET", path, {"Accept": "application/json"}).get("status") or {}
+            for entry in (status.get("loadBalancer") or {}).get("ingress") or []:
+                if entry.get("ip") or entry.get("hostname"):
+                    return entry.get("ip", ""), entry.get("hostname", "")
+            if time.monotonic() > end:
+                return "", ""
+            time.sleep(0.5)
 
 
 def default_marks(context: str) -> Mapping[str, str | None]:
@@ -176,7 +224,7 @@ def _contexts() -> frozenset[str]:
     try:
         found = merged(os.environ.get("KUBECONFIG") or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
         return frozenset(each["name"] for each in found["contexts"])
-    except Exception as problem:  # whatever it is, the provider meets it next and says it better
+    except Exception as problem:  # best effort: the provider will report the real error
         logging.getLogger(__name__).debug("cannot read the kubeconfig: %s", problem)
         return frozenset()
 
@@ -196,17 +244,53 @@ def _connected(context: str) -> Iterator[Any]:
     once.retries = False  # or a cluster that is away is waited for four times
     connect: Any = config.new_client_from_config
     try:
-        api = connect(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
+        try:
+            api = connect(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
+        except ModuleNotFoundError as problem:
+            raise MissingPackageError(
+                f"the kubeconfig needs the Python package {problem.name}, which is not installed"
+            ) from None
+        _verify_as_kubectl_does(api)
         try:
             yield api
         except NewConnectionError as problem:
-            reason = getattr(problem.__cause__, "strerror", None) or problem
-            raise NoAnswerError(f"{api.configuration.host} does not answer ({reason})") from None
+            why = getattr(problem.__cause__, "strerror", None) or problem
+            raise NoAnswerError(f"{api.configuration.host} does not answer ({why})") from None
     finally:
         # The client keeps certificates and keys in files, and deletes them when the interpreter ends; but the process
         # of a dynamic provider does not end, it is killed.
         forget: Any = kube_config._cleanup_temp_files
         forget()
+
+
+def _verify_as_kubectl_does(api: Any) -> None:  # noqa: ANN401
+    """Accepts a CA without key identifiers, such as that of EKS, which Python 3.13 refuses by default and Go does not.
+
+    Everything else is verified as before: the chain to the kubeconfig's own CA, the dates, and the name.
+    """
+    from urllib3.util.ssl_ import create_urllib3_context
+
+    asked = api.rest_client.pool_manager.connection_pool_kw
+    context = create_urllib3_context(cert_reqs=asked["cert_reqs"])
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not asked["ca_certs"] and not asked["ca_cert_data"]:
+        context.load_default_certs()
+    asked["ssl_context"] = context
+
+
+def _namespace_metadata(api: Any, namespace: str) -> Mapping[str, Any] | None:  # noqa: ANN401
+    """The metadata of a namespace, empty where there is none.
+
+    A person who may not see a namespace has nothing in it, and could not use it: for them there is none, too.
+    """
+    try:
+        metadata: Mapping[str, Any] = _request(
+            api, "GET", f"{_NAMESPACES}/{namespace}", {"Accept": "application/json"}
+        )["metadata"]
+    except RefusedError as refused:
+        # Any other refusal, such as by a server that is overloaded, does not say that there is none.
+        return {} if refused.status in (403, 404) else None
+    return metadata
 
 
 def _list(api: Any, path: str) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -247,6 +331,14 @@ def _ingress_class(item: Mapping[str, Any]) -> IngressClass:
     return IngressClass(item["spec"].get("controller", ""), "/".join(helm) if all(helm) else "")
 
 
+def _hosts(item: Mapping[str, Any]) -> Iterator[TakenHost]:
+    name = f"{item['metadata']['namespace']}/{_name(item)}"
+    spec = item["spec"]
+    for rule in spec.get("rules") or []:
+        paths = frozenset(each.get("path", "/") for each in (rule.get("http") or {}).get("paths") or [])
+        yield TakenHost(name, spec.get("ingressClassName", ""), rule.get("host", ""), paths)
+
+
 def _running(mongo: Mapping[str, Any]) -> RunningMongo:
     claim = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
     containers = mongo["spec"]["template"]["spec"]["containers"]
@@ -259,16 +351,10 @@ def _running(mongo: Mapping[str, Any]) -> RunningMongo:
 
 
 def _takes_pods(node: Mapping[str, Any]) -> bool:
+    if (node["metadata"].get("labels") or {}).get("kubernetes.io/os", "linux") != "linux":
+        return False
     taints = node["spec"].get("taints") or []
     return not any(taint["effect"] in ("NoSchedule", "NoExecute") for taint in taints)
-
-
-class RefusedError(RuntimeError):
-    """The API answered, and not with what was asked for."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def _request(api: Any, method: str, path: str, headers: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401

@@ -1,19 +1,21 @@
 """Holds the settings against what the cluster has, so that what is missing is an error and not a long wait."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import pulumi
 
-import cluster
-from cluster import Cluster, RunningMongo
+from components import cluster, quantities
+from components.cluster import Cluster, IngressClass, RunningMongo
+from components.fixed_namespace import namespace_owner as namespace_owner_of
 from components.ingress_controller import CONTROLLER
-from images import Image
-from settings import PROJECT, Settings
+from components.nginx_ingress import PATHS
+from stack.images import Image
+from stack.settings import PROJECT, Settings
 
 
 def look(config: Settings) -> Cluster | None:
-    """What the stack's cluster has; None, with a warning, where it cannot be read.
+    """What the stack's cluster has; None, with a warning, where it does not answer.
 
     Raises:
         pulumi.RunError: The kubeconfig does not know the context, nobody listens at the cluster's address, or there is
@@ -29,6 +31,8 @@ def look(config: Settings) -> Cluster | None:
             f'{PROJECT}:context is "{config.context}": no such context in your kubeconfig;'
             " `kubectl config get-contexts` lists those that exist"
         ) from None
+    except cluster.MissingPackageError as problem:
+        raise pulumi.RunError(f'{PROJECT}:context is "{config.context}": {problem}') from None
     except cluster.NoAnswerError as problem:
         # Left to the provider, `up` would first make what is not in the cluster, and a preview would show all as new.
         raise pulumi.RunError(
@@ -42,54 +46,113 @@ def look(config: Settings) -> Cluster | None:
 
 
 def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
-    """The StorageClasses to demote: those of the settings that exist. All of them where the cluster could not be read.
+    """The StorageClasses to demote: those of the settings that exist, or all of them where they may not be listed.
 
     Raises:
         pulumi.RunError: One line for everything that is named and does not exist, or is somebody else's.
     """
     if known is None:
         return config.demote_storage_classes
-
-    problems = []
-
-    def need(key: str, name: str, kind: str, there: Container[str]) -> None:
-        mend = config.target.class_mends.get(name, "")
-        if name and name not in there:
-            problems.append(
-                f'{PROJECT}:{key} is "{name}": no such {kind} in context {config.context};'
-                f" `kubectl --context {config.context} get {kind.lower()}` lists those that exist"
-                + (f"; {mend.format(context=config.context)}" if mend else "")
-            )
-
-    own = config.default_storage_class if config.new_storage_class else None
-    if not own:
-        need("defaultStorageClass", config.default_storage_class, "StorageClass", known.storage)
-    if config.mongo_storage_class != config.default_storage_class:
-        need("mongoStorageClass", config.mongo_storage_class, "StorageClass", known.storage)
-    if config.ingress_controller == "existing":
-        need("ingressClass", config.ingress_class, "IngressClass", known.ingress)
-    else:
-        problems += _collision(config, known)
-    if known.issuers:
-        need("ingressTlsIssuer", config.ingress_tls_issuer, "ClusterIssuer", known.issuers)
-    elif known.issuers is not None and config.ingress_tls_issuer:
-        problems.append(
-            f'{PROJECT}:ingressTlsIssuer is "{config.ingress_tls_issuer}": there is no ClusterIssuer in context'
-            f" {config.context}; install cert-manager and make one, or use ingressTlsSecret with a certificate of yours"
-        )
+    problems = [
+        *_missing_classes(config, known),
+        *_missing_issuer(config, known),
+        *_missing_namespace(config, known),
+        *_taken_class(config, known),
+        *_taken_host(config, known),
+        *_too_few_nodes(config, known),
+    ]
     _warn_of_no_certificate(config, known)
-    problems += _too_few_nodes(config, known)
     if known.mongo:
         problems += _not_as_it_runs(config, known.mongo)
         problems += _another_line(config, known.mongo)
     if problems:
         raise pulumi.RunError("\n".join(problems))
+    if known.storage is None:
+        return config.demote_storage_classes
     return tuple(name for name in config.demote_storage_classes if name in known.storage)
 
 
-def _collision(config: Settings, known: Cluster) -> list[str]:
+def namespace_owner(config: Settings, known: Cluster | None) -> str:
+    """Who has the stack's namespace, as `FixedNamespaceArgs` wants it."""
+    if not config.create_namespace:
+        return ""  # whoever made it, made it for this stack
+    return namespace_owner_of(None if known is None else known.namespace)
+
+
+def _missing_classes(config: Settings, known: Cluster) -> list[str]:
+    own = config.default_storage_class if config.new_storage_class else None
+    wanted: list[tuple[str, str, str, Container[str] | None]] = []
+    if not own:
+        wanted.append(("defaultStorageClass", config.default_storage_class, "StorageClass", known.storage))
+    if config.mongo_storage_class != config.default_storage_class:
+        wanted.append(("mongoStorageClass", config.mongo_storage_class, "StorageClass", known.storage))
+    if config.ingress_controller == "existing":
+        wanted.append(("ingressClass", config.ingress_class, "IngressClass", known.ingress))
+    return [
+        _no_such(config, key, name, kind)
+        for key, name, kind, there in wanted
+        if name and there is not None and name not in there
+    ]
+
+
+def _no_such(config: Settings, key: str, name: str, kind: str) -> str:
+    mend = config.target.class_mends.get(name, "")
+    return (
+        f'{PROJECT}:{key} is "{name}": no such {kind} in context {config.context};'
+        f" `kubectl --context {config.context} get {kind.lower()}` lists those that exist"
+        + (f"; {mend.format(context=config.context)}" if mend else "")
+    )
+
+
+def _missing_issuer(config: Settings, known: Cluster) -> list[str]:
+    name = config.ingress_tls_issuer
+    if not name or known.issuers is None or name in known.issuers:
+        return []
+    if known.issuers:
+        return [_no_such(config, "ingressTlsIssuer", name, "ClusterIssuer")]
+    return [
+        f'{PROJECT}:ingressTlsIssuer is "{name}": there is no ClusterIssuer in context {config.context};'
+        " install cert-manager and make one, or use ingressTlsSecret with a certificate of yours"
+    ]
+
+
+def _missing_namespace(config: Settings, known: Cluster) -> list[str]:
+    if config.create_namespace or known.namespace != {}:
+        return []
+    return [
+        f'{PROJECT}:namespace is "{config.namespace}": no such namespace in context {config.context}, or you may not'
+        " see it; with createNamespace false it must exist"
+    ]
+
+
+def _taken_class(config: Settings, known: Cluster) -> list[str]:
+    if config.ingress_controller == "existing" or known.ingress is None:
+        return []
+    return _collision(config, known.ingress)
+
+
+def _taken_host(config: Settings, known: Cluster) -> list[str]:
+    """Two Ingresses of one host and class: the controller refuses the second, or serves whichever is older."""
+    for taken in known.hosts or ():
+        namespace, _, _ = taken.ingress.partition("/")
+        if (
+            taken.host == config.ingress_host
+            and taken.paths & PATHS.keys()
+            and taken.ingress_class == config.ingress_class
+            and namespace != config.namespace
+        ):
+            every = "every host name" if not taken.host else "that host name"
+            return [
+                f'{PROJECT}:ingressHost is "{config.ingress_host}": the Ingress {taken.ingress} in context'
+                f" {config.context} serves {every} of class {taken.ingress_class} already; set another ingressHost,"
+                " such as pacman.example"
+            ]
+    return []
+
+
+def _collision(config: Settings, classes: Mapping[str, IngressClass]) -> list[str]:
     """Two controllers of one IngressClass would both serve the Ingress, and take turns at publishing its address."""
-    there = known.ingress.get(config.ingress_class)
+    there = classes.get(config.ingress_class)
     ours = f"{config.controller_name}/{config.controller_name}"
     if there is None or (there.controller == CONTROLLER and there.release == ours):
         return []
@@ -102,11 +165,18 @@ def _collision(config: Settings, known: Cluster) -> list[str]:
 
 def _not_as_it_runs(config: Settings, mongo: RunningMongo) -> list[str]:
     """What a database that is there does not follow: its members must not become fewer, its volumes stay as made."""
-    for key, wanted, has in (
-        ("mongoVolumeSize", config.mongo_volume_size, mongo.volume_size),
-        ("mongoStorageClass", config.mongo_storage_class, mongo.storage_class),
+    # 1.5Gi and 1536Mi are one size, and the API server shows it in its own way.
+    same_size = quantities.parse(config.mongo_volume_size) == quantities.parse(mongo.volume_size)
+    for key, wanted, has, same in (
+        ("mongoVolumeSize", config.mongo_volume_size, mongo.volume_size, same_size),
+        (
+            "mongoStorageClass",
+            config.mongo_storage_class,
+            mongo.storage_class,
+            config.mongo_storage_class == mongo.storage_class,
+        ),
     ):
-        if wanted != has:
+        if not same:
             pulumi.log.warn(f"{PROJECT}:{key} is {wanted}: the volumes were made with {has}, and keep that")
     if config.mongo_members >= mongo.members:
         return []

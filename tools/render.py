@@ -1,4 +1,4 @@
-"""Prints the manifests that the program declares for a stack: `python -m tests.harness.render STACK`.
+"""Prints the manifests that the program declares for a stack: `python -m tools.render STACK`.
 
 It needs no engine, no cluster and no secret: what a provider would generate is shown as `(secret)`. What a cluster adds
 to them is not there, and nothing that depends on what a cluster has; `pulumi preview` shows that.
@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from tests.harness.recorder import ROOT, Recorded, Resource, SecretValue, record_program, stack_config, stacks
+from tools.recorder import ROOT, Recorded, Resource, SecretValue, record_program, stack_config, stacks
 
 GOLDEN = ROOT / "tests/golden"
 SECRET = "(secret)"  # noqa: S105 - what is shown in its place

@@ -126,4 +126,9 @@ const outcome = until(`user ${user}`, () => {
   const created = run(app, { createUser: user, ...account });
   return created.ok ? "created" : null;
 });
+// Creating an index that exists changes nothing.
+for (const [collection, key] of Object.entries(JSON.parse(process.env.INDEXES))) {
+  const name = Object.entries(key).flat().join("_");
+  until(`the index ${name}`, () => run(app, { createIndexes: collection, indexes: [{ key, name }] }).ok);
+}
 print(`${outcome} user ${user}; ${replicaSet} is ready with ${wanted.length} member(s)`);

@@ -1,0 +1,147 @@
+"""What runs in the engine's process for dynamic resources: the guard of a stack's place, and the memory of marks.
+
+The engine finds these classes again by the name of this module, which lies in the state of every stack, and imports it
+in a new process for each command. So the module imports little, and neither it nor a class may move without leaving its
+name behind.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ResourceProvider, UpdateResult
+
+from components import cluster
+
+DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
+"""The Kubernetes provider's variable by which a person says that a cluster is gone for good."""
+UNKNOWN = "unknown"
+"""The owner of a namespace that the program could not read."""
+
+
+class _Provider(ResourceProvider):
+    """A provider whose resources are updated when an input changes, or the provider itself."""
+
+    # It captures no secret: what lies in the state is the name of its class.
+    serialize_as_secret_always = False
+    inputs: ClassVar[tuple[str, ...]]
+    """The inputs whose change is an update."""
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compares the inputs, and the provider: the state would keep the name of a class that has moved since."""
+        compared = ("__provider", *self.inputs)
+        return DiffResult(changes=any(_olds.get(key) != _news.get(key) for key in compared))
+
+
+class NamespaceProvider(_Provider):
+    """Refuses to move a stack to another namespace or cluster, and to begin in a namespace that somebody has.
+
+    Only the state knows where a stack is, and a program does not see its state; but Check is given the inputs of the
+    last `up`.
+    """
+
+    inputs = ("namespace", "context", "stack", "cluster")
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Compares the place with that of the last `up`; in the first one, asks whether the namespace is free."""
+        if not _olds.get("namespace"):
+            owner = news["owner"]
+            return CheckResult(news, [CheckFailure("", _taken(news))] if owner and owner != UNKNOWN else [])
+        reason = _moved(_olds, news)
+        # The namespace is this stack's own by now. A cluster that cannot be identified is taken for the one it was.
+        kept = {**news, "owner": "", "cluster": news["cluster"] or _olds.get("cluster", "")}
+        return CheckResult(kept, [CheckFailure("", reason)] if reason else [])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Notes the place down. From then on the state calls the namespace this stack's own, so it must be free.
+
+        Raises:
+            RuntimeError: The program could not read whose it is.
+        """
+        if props["owner"] == UNKNOWN:
+            raise RuntimeError(
+                f"cannot read the namespace {props['namespace']} in context {props['context']}: whether it is free must"
+                " be known before the first `pulumi up`; check your access with"
+                f" `kubectl --context {props['context']} get namespace {props['namespace']}`"
+            )
+        return CreateResult("namespace", props)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Notes the place down as it is called now."""
+        return UpdateResult(_news)
+
+
+class DefaultMarksProvider(_Provider):
+    """Reads the default marks of StorageClasses on create, and restores them on delete."""
+
+    inputs = ("classes", "context")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Reads the marks.
+
+        Raises:
+            RuntimeError: The cluster does not answer, or refuses.
+        """
+        try:
+            found = cluster.default_marks(props["context"])
+        except Exception as problem:  # a person must read one line, whatever the client raises
+            raise RuntimeError(
+                f"cannot list the StorageClasses of context {props['context']}: {cluster.reason(problem)}"
+            ) from None
+        marks = {name: found.get(name) or "" for name in props["classes"]}
+        return CreateResult("marks", {**props, "marks": marks})
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Reads the marks of classes that are new, before the patches of this `up` run.
+
+        The marks of the others stay as they were first read: what they have now is this program's own.
+        """
+        fresh = self.create(_news).outs or {}
+        return UpdateResult({**fresh, "marks": {**fresh["marks"], **_olds["marks"]}})
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Restores the marks.
+
+        Raises:
+            RuntimeError: The cluster does not answer or refuses, and the person has not said that it is gone.
+        """
+        marks: Mapping[str, str] = _props["marks"]
+        try:
+            cluster.restore_default_marks(_props["context"], {name: mark or None for name, mark in marks.items()})
+        except Exception as problem:  # a person must read one line, whatever the client raises
+            # A cluster that answers is not gone, and its mark has to be restored.
+            if os.environ.get(DELETE_UNREACHABLE) == "true" and not isinstance(problem, cluster.RefusedError):
+                return
+            raise RuntimeError(
+                f"cannot restore the default StorageClass of context {_props['context']}: {cluster.reason(problem)};"
+                f" if that cluster is gone for good, {DELETE_UNREACHABLE}=true forgets it"
+            ) from None
+
+
+def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Why a stack may not go where its config says; "" if that is where it is."""
+    if was["namespace"] != wanted["namespace"]:
+        return (
+            f'pacman:namespace is "{wanted["namespace"]}": must stay {was["namespace"]}, since to move is to delete'
+            " that with its scores; make another stack, or `pulumi destroy` this one first"
+        )
+    before, now = was.get("cluster", ""), wanted["cluster"]
+    if before and now and before != now:
+        return (
+            f'pacman:context is "{wanted["context"]}": leads to another cluster than the one that this stack was'
+            f" deployed to, by context {was['context']}; name a context of that one, or, if it is gone for good,"
+            f" `pulumi stack rm --force --preserve-config` forgets it, and `pulumi stack init` begins anew"
+        )
+    if was["context"] != wanted["context"] and not (before and now):
+        return (
+            f'pacman:context is "{wanted["context"]}": must stay {was["context"]}, since it is not known whether both'
+            " lead to one cluster: that takes the right to get the namespace kube-system"
+        )
+    return ""
+
+
+def _taken(wanted: dict[str, Any]) -> str:
+    return (
+        f'pacman:namespace is "{wanted["namespace"]}": belongs to {wanted["owner"]} in context {wanted["context"]};'
+        " name one that does not exist, or delete that one, with everything in it"
+    )

@@ -1,0 +1,51 @@
+"""Labels and annotations that the program gives to everything it creates, and by which it recognises it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
+"""The labels of every object."""
+STACK = "pacman/stack"
+"""Annotation of a namespace: project and stack that created it. No label: a stack's name may be too long for one."""
+TAKE_OVER = {"pulumi.com/patchForce": "true"}
+"""Annotation of every object: what the program declares is set back, whoever changed it.
+
+Without it, the API server refuses to change a field that another manager has set: cert-manager, an autoscaler that is
+gone, or a person with kubectl. What kubectl has set the provider takes over in an `up`, but not in a preview. So
+`pulumi preview --refresh` would fail on the drift that it is asked to show, and `pulumi up --refresh` with it, since it
+previews first.
+"""
+
+
+def is_ours(metadata: Mapping[str, Any]) -> bool:
+    """Whether an object has the labels that this program gives to what it creates."""
+    return OURS.items() <= (metadata.get("labels") or {}).items()
+
+
+def this_stack() -> str:
+    """Project and stack that run now."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def add_to_every_object(labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+    """Gives labels and annotations to every object and pod that is declared from now on.
+
+    Selectors and claim templates stay as they are, since Kubernetes allows no change to them. What a Helm chart creates
+    gets none: its values are the chart's own.
+    """
+
+    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if not args.type_.startswith("kubernetes:") or args.type_.endswith("Patch"):
+            return None
+        template = getattr(args.props.get("spec"), "template", None)
+        each: Any
+        for each in (args.props.get("metadata"), getattr(template, "metadata", None)):
+            if each is not None:
+                each.labels = {**labels, **(each.labels or {})}
+                each.annotations = {**annotations, **(each.annotations or {})}
+        return pulumi.ResourceTransformationResult(args.props, args.opts)
+
+    if labels or annotations:
+        pulumi.runtime.register_stack_transformation(transform)

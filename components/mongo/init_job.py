@@ -1,0 +1,112 @@
+"""The Job that initiates the replica set, adds members, and creates the application's user."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
+from pulumi_kubernetes.core.v1 import (
+    ConfigMap,
+    ConfigMapVolumeSourceArgs,
+    ContainerArgs,
+    EmptyDirVolumeSourceArgs,
+    EnvVarArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    VolumeArgs,
+    VolumeMountArgs,
+)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.mongo.credentials import Credentials
+from components.mongo.naming import PORT, REPLICA_SET, UID, Names
+from components.mongo.pod import secret_volume
+from components.pods import Placement, Resources, container_security, pod_security
+
+INIT_SCRIPT = Path(__file__).with_name("init.js")
+# A shell on Node.js: about 130 MiB once it is connected.
+_RESOURCES = Resources(cpu=("50m",), memory=("128Mi", "512Mi"), disk=("1Mi", "64Mi"))
+
+
+def declare_init_job(
+    names: Names,
+    image: str,
+    members: int,
+    database: str,
+    indexes: Mapping[str, Mapping[str, int]],
+    credentials: Credentials,
+    *,
+    resources: Resources,
+    placement: Placement,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Declares the Job and the ConfigMap with its script.
+
+    A finished Job does not run again, so its name says what it brought about: another script, image, index or number of
+    members is another Job.
+    """
+    script, wanted = INIT_SCRIPT.read_text(), json.dumps(indexes)
+    config = ConfigMap(
+        f"{names.name}-init", metadata=names.metadata("-init", names.init), data={"init.js": script}, opts=opts
+    )
+    run = hashlib.sha256(f"{script}|{image}|{members}|{wanted}".encode()).hexdigest()[:8]
+    Job(
+        f"{names.name}-init",
+        # A Job that failed is replaced by the next `up`: it would stay failed for ever.
+        metadata=names.metadata(f"-init-{run}", names.init, {"pulumi.com/replaceUnready": "true"}),
+        spec=JobSpecArgs(
+            # The script waits and tries again by itself; a new pod is for what it cannot outlast.
+            backoff_limit=3,
+            active_deadline_seconds=540,
+            template=PodTemplateSpecArgs(
+                metadata=ObjectMetaArgs(labels=names.init.labels),
+                spec=PodSpecArgs(
+                    automount_service_account_token=False,
+                    enable_service_links=False,
+                    restart_policy="Never",
+                    security_context=pod_security(UID, UID),
+                    containers=[_container(names, image, members, database, wanted, resources)],
+                    volumes=[
+                        VolumeArgs(name="script", config_map=ConfigMapVolumeSourceArgs(name=config.metadata.name)),
+                        secret_volume("root", credentials.root_secret),
+                        secret_volume("app", credentials.app_secret),
+                        VolumeArgs(name="tmp", empty_dir=EmptyDirVolumeSourceArgs()),
+                    ],
+                    **placement.pod_fields(),
+                ),
+            ),
+        ),
+        # A Job that failed stays in the cluster under its name: were the next one made first, going back to what was
+        # before would meet it there.
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+    )
+
+
+def _container(
+    names: Names, image: str, members: int, database: str, indexes: str, resources: Resources
+) -> ContainerArgs:
+    return ContainerArgs(
+        name="init",
+        image=image,
+        command=["mongosh", "--quiet", "--norc", "--nodb", "/script/init.js"],
+        env=[
+            EnvVarArgs(name="MEMBERS", value=",".join(f"{host}:{PORT}" for host in names.hosts(members))),
+            EnvVarArgs(name="NAMESPACE", value=names.namespace),
+            EnvVarArgs(name="REPLICA_SET", value=REPLICA_SET),
+            EnvVarArgs(name="DATABASE", value=database),
+            EnvVarArgs(name="INDEXES", value=indexes),
+            EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 - an emptyDir of the pod
+        ],
+        # What the person reads in `pulumi up` when the Job fails.
+        termination_message_policy="FallbackToLogsOnError",
+        security_context=container_security(),
+        resources=_RESOURCES.with_cpu_limit_of(resources).args(),
+        volume_mounts=[
+            VolumeMountArgs(name="script", mount_path="/script", read_only=True),
+            VolumeMountArgs(name="root", mount_path="/secrets/root", read_only=True),
+            VolumeMountArgs(name="app", mount_path="/secrets/app", read_only=True),
+            VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108
+        ],
+    )

@@ -1,0 +1,1 @@
+"""What a stack may say, and what the program makes of it: config, targets, images, and checks against the cluster."""

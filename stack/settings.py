@@ -1,0 +1,327 @@
+"""The stack's config as one frozen value, checked as a whole before anything is declared.
+
+`Pulumi.yaml` has the type, the meaning and the default of every key; this file has what a type cannot say. The name of
+a field in camelCase is its config key.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import pulumi
+
+from components.default_storage_class import NewStorageClass
+from stack import images, legal
+from stack.targets import Target
+
+PROJECT = "pacman"
+"""Namespace of the keys in the committed stack files, whatever the project is called."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one stack deploys. Every value is legal, and they fit each other."""
+
+    target: Target
+    """The kind of cluster; a row of `targets.TARGETS`."""
+    context: str
+    """The kubeconfig context to deploy to, never empty."""
+    namespace: str
+    """The namespace, a DNS label that is not one of the cluster's own."""
+    create_namespace: bool
+    """Whether the program creates it."""
+    labels: Mapping[str, str]
+    """Labels of every object and pod, besides the program's own."""
+    annotations: Mapping[str, str]
+    """Annotations of every object and pod, besides the program's own."""
+    image_pull_secrets: tuple[str, ...]
+    """Secrets in the namespace with the credentials of registries."""
+    image_pull_config: str = field(repr=False)
+    """The text of a Docker config.json with `auths`, a secret; "" for none."""
+    node_selector: Mapping[str, str]
+    """Labels of the nodes on which pods may run."""
+    tolerations: tuple[Mapping[str, Any], ...]
+    """The taints that pods tolerate, each with the fields of a Kubernetes toleration."""
+    default_storage_class: str
+    """The class to make the cluster's default; "" to leave the default alone."""
+    demote_storage_classes: tuple[str, ...]
+    """Classes to take the default mark from; empty where the default is left alone."""
+    mongo_image: str
+    """A pinned image of a MongoDB line that is maintained."""
+    mongo_members: int
+    """1, 3 or 5."""
+    mongo_spread: str
+    """`prefer` or `require`: members on different nodes."""
+    mongo_volume_size: str
+    """A Kubernetes quantity, 1Gi or more."""
+    mongo_storage_class: str
+    """The class of the volumes, never empty."""
+    mongo_memory: tuple[str, ...]
+    """Memory of a member: request, and limit where it is another."""
+    mongo_cpu: tuple[str, ...]
+    """CPU of a member: request, and limit where there is one."""
+    pacman_image: str
+    """A pinned image that can work with `mongo_image`."""
+    pacman_replicas: int
+    """1 to 100."""
+    pacman_max_replicas: int
+    """From `pacman_replicas` to 100, or 0 for no autoscaler."""
+    pacman_location: bool
+    """Whether Pacman may read its node."""
+    pacman_memory: tuple[str, ...]
+    """Memory of a pod: request, and limit where it is another."""
+    pacman_cpu: tuple[str, ...]
+    """CPU of a pod: request, and limit where there is one."""
+    pacman_log_level: str
+    """`error`, `warn`, `info` or `debug`."""
+    ingress_host: str
+    """A host name in lower case; "" for every name."""
+    ingress_class: str
+    """The IngressClass, never empty."""
+    ingress_controller: str
+    """`existing` or `install`."""
+    ingress_chart: str
+    """Where the controller's chart is; "" exactly where the controller exists."""
+    ingress_scope: str
+    """`public` or `private` where the program installs the controller, else ""."""
+    ingress_rate_limit: int
+    """Requests per second and client address, 0 for no limit."""
+    ingress_tls_secret: str
+    """The Secret of the certificate; "" for plain HTTP."""
+    ingress_tls_issuer: str
+    """The ClusterIssuer that makes the certificate; "" where somebody else does."""
+
+    @property
+    def new_storage_class(self) -> NewStorageClass | None:
+        """What the default class is made of where the program makes it; None where it has to be there."""
+        own = self.target.default_storage_class.format(namespace=self.namespace)
+        return self.target.new_storage_class if self.default_storage_class == own else None
+
+    @property
+    def controller_name(self) -> str:
+        """Namespace and Helm release of a controller that the program installs."""
+        return f"{self.namespace}-ingress"
+
+
+class Reader:
+    """Turns config strings into values and collects what is wrong with them, so that one run shows all of it."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self.problems: list[str] = []
+        """One line for each."""
+
+    def fail(self, key: str, value: object, allowed: str) -> None:
+        """Notes down that a value is not allowed, and what is."""
+        self.problems.append(f"{PROJECT}:{key} is {json.dumps(value)}: {allowed}")
+
+    def get(self, key: str, parse: Callable[[str], T]) -> T | None:
+        """The parsed value, or None where it is missing or wrong, which is then in `problems`."""
+        value = self._given.get(key)
+        if value is None:
+            self.problems.append(f"{PROJECT}:{key} is not set, and Pulumi.yaml has no default for it")
+            return None
+        try:
+            return parse(value)
+        except ValueError as problem:
+            self.fail(key, value, str(problem))
+            return None
+
+    def get_secret(self, key: str, parse: Callable[[str], T]) -> T | None:
+        """The same for a value that no message may show."""
+        value = self._given.get(key)
+        if value is None:
+            return self.get(key, parse)
+        try:
+            return parse(value)
+        except ValueError as problem:
+            self.fail(key, "[secret]", str(problem))
+            return None
+
+    def refuse_unknown(self) -> None:
+        """Notes down keys that nobody reads: each is a typing error."""
+        known = keys()
+        for key in sorted(set(self._given) - set(known)):
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}"
+            self.problems.append(f"{PROJECT}:{key} is not a config key; {hint}")
+
+
+def load(config: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings of the running stack, or of a given config.
+
+    Args:
+        config: Config as the engine hands it over: `pacman:key` to a string (lists as JSON), with
+            Pulumi.yaml's defaults.
+
+    Raises:
+        pulumi.RunError: One line for every key that is wrong, with its value and what is allowed.
+    """
+    given = _running_config() if config is None else config
+    reader = Reader(_of_this_project(given))
+    reader.refuse_unknown()
+
+    target = reader.get("target", legal.target)
+    namespace = reader.get("namespace", legal.namespace)
+    values: dict[str, Any] = {
+        "target": target,
+        "context": reader.get("context", legal.not_empty),
+        "namespace": namespace,
+        "create_namespace": reader.get("createNamespace", legal.boolean),
+        "labels": reader.get("labels", legal.labels),
+        "annotations": reader.get("annotations", legal.annotations),
+        **_pods(reader),
+        **_mongo(reader, target),
+        "pacman_image": reader.get("pacmanImage", lambda v: legal.image(v, images.check_pacman)),
+        "pacman_location": reader.get("pacmanLocation", legal.boolean),
+        "pacman_memory": reader.get("pacmanMemory", lambda v: legal.request_and_limit(v, "64Mi")),
+        "pacman_cpu": reader.get("pacmanCpu", lambda v: legal.request_and_limit(v, "1m")),
+        "pacman_log_level": reader.get("pacmanLogLevel", legal.log_level),
+        **_storage_classes(reader, target, namespace),
+        **_replicas(reader),
+        **_ingress(reader, target, namespace),
+    }
+    if reader.problems:
+        raise pulumi.RunError("\n".join(reader.problems))
+    return Settings(**values)
+
+
+def _of_this_project(given: Mapping[str, str]) -> dict[str, str]:
+    """The program's keys without their namespace.
+
+    Pulumi.yaml declares them under the project's name. A stack file that was written for `pacman` keeps its keys where
+    the project was given a name of its own; they are what a person wrote, so they go before a default.
+    """
+    own = f"{pulumi.get_project()}:"
+    committed = f"{PROJECT}:"
+    return {
+        key.removeprefix(prefix): value
+        for prefix in dict.fromkeys((own, committed))
+        for key, value in given.items()
+        if key.startswith(prefix)
+    }
+
+
+def keys() -> list[str]:
+    """The config keys that the program reads, as Pulumi.yaml has to declare them."""
+    return [re.sub(r"_(.)", lambda m: m[1].upper(), field.name) for field in fields(Settings)]
+
+
+def _pods(reader: Reader) -> dict[str, Any]:
+    return {
+        "image_pull_secrets": reader.get("imagePullSecrets", legal.object_names),
+        "image_pull_config": reader.get_secret("imagePullConfig", legal.docker_config),
+        "node_selector": reader.get("nodeSelector", legal.labels),
+        "tolerations": reader.get("tolerations", legal.tolerations),
+    }
+
+
+def _mongo(reader: Reader, target: Target | None) -> dict[str, Any]:
+    members = reader.get("mongoMembers", lambda v: legal.integer(v, {0, 1, 3, 5}, "1, 3 or 5, or 0"))
+    spread = reader.get("mongoSpread", lambda v: legal.one_of(v, "prefer", "require"))
+    return {
+        "mongo_image": reader.get("mongoImage", lambda v: legal.image(v, images.check_mongo)),
+        "mongo_members": members or (target and target.mongo_members),
+        "mongo_spread": spread or (target and target.mongo_spread),
+        "mongo_volume_size": reader.get("mongoVolumeSize", legal.volume_size),
+        "mongo_memory": reader.get("mongoMemory", lambda v: legal.request_and_limit(v, "512Mi")),
+        "mongo_cpu": reader.get("mongoCpu", lambda v: legal.request_and_limit(v, "1m")),
+    }
+
+
+def _storage_classes(reader: Reader, target: Target | None, namespace: str | None) -> dict[str, Any]:
+    default = reader.get("defaultStorageClass", lambda v: v if v in ("", "none") else legal.object_name(v))
+    volumes = reader.get("mongoStorageClass", legal.object_name_or_empty)
+    # A class is made for the volumes, so where they have another one there is nothing to make.
+    if target and default == "" and not (target.new_storage_class and volumes):
+        default = target.default_storage_class.format(namespace=namespace)
+    default = "" if default == "none" else default
+    demoted = reader.get("demoteStorageClasses", legal.object_names)
+    if default and demoted and default in demoted:
+        reader.fail(
+            "demoteStorageClasses", default, "must not hold the class that defaultStorageClass makes the default"
+        )
+    if target and volumes == "":
+        volumes = default or target.storage_class
+        if not volumes and default is not None:
+            reader.fail("mongoStorageClass", "", f"must name a StorageClass on target {target.name}")
+    return {
+        "default_storage_class": default,
+        "demote_storage_classes": demoted if default else (),
+        "mongo_storage_class": volumes,
+    }
+
+
+def _replicas(reader: Reader) -> dict[str, Any]:
+    least = reader.get("pacmanReplicas", lambda v: legal.integer(v, range(1, 101), "a number from 1 to 100"))
+    most = reader.get("pacmanMaxReplicas", lambda v: legal.integer(v, range(101), "a number from 1 to 100, or 0"))
+    if least and most and most < least:
+        reader.fail("pacmanMaxReplicas", str(most), f"must not be less than pacmanReplicas, which is {least}")
+    return {"pacman_replicas": least, "pacman_max_replicas": most}
+
+
+def _ingress(reader: Reader, target: Target | None, namespace: str | None) -> dict[str, Any]:
+    host = reader.get("ingressHost", legal.host)
+    rate = reader.get("ingressRateLimit", lambda v: legal.integer(v, range(100_001), "a number from 1 to 100000, or 0"))
+    secret = reader.get("ingressTlsSecret", legal.object_name_or_empty)
+    issuer = reader.get("ingressTlsIssuer", legal.object_name_or_empty)
+    for key, value in (("ingressTlsSecret", secret), ("ingressTlsIssuer", issuer)):
+        if value and host == "":
+            reader.fail(key, value, "needs ingressHost: a certificate is for a name")
+    if issuer and secret == "":
+        secret = "pacman-tls"  # noqa: S105 - the name of a Secret, not what is in it
+    return {
+        "ingress_host": host,
+        "ingress_rate_limit": rate,
+        "ingress_tls_secret": secret,
+        "ingress_tls_issuer": issuer,
+        **_controller(reader, target, namespace),
+    }
+
+
+def _controller(reader: Reader, target: Target | None, namespace: str | None) -> dict[str, Any]:
+    ingress_class = reader.get("ingressClass", legal.object_name_or_empty)
+    controller = reader.get("ingressController", lambda v: legal.one_of(v, "existing", "install"))
+    chart = reader.get("ingressChart", legal.chart)
+    scope = reader.get("ingressScope", lambda v: legal.one_of(v, "public", "private"))
+    if target and controller == "":
+        controller = target.ingress_controller
+    if target and controller == "install":
+        _check_installed(reader, target, namespace, chart, scope)
+        scope = scope or "private"
+    elif controller == "existing":
+        for key, value in (("ingressChart", chart), ("ingressScope", scope)):
+            if value:
+                reader.fail(key, value, "must be empty where ingressController is existing: its owner decides that")
+    if ingress_class == "":
+        ingress_class = f"{namespace}-nginx" if controller == "install" else "nginx"
+    return {
+        "ingress_class": ingress_class,
+        "ingress_controller": controller,
+        "ingress_chart": chart,
+        "ingress_scope": scope,
+    }
+
+
+def _check_installed(
+    reader: Reader, target: Target, namespace: str | None, chart: str | None, scope: str | None
+) -> None:
+    if chart == "":
+        needed = "must say where the chart is, since ingressController is install: a path or oci://"
+        reader.fail("ingressChart", chart, needed)
+    # A release's name has 53 characters at most (Helm), of which "-ingress" takes 8.
+    if namespace and len(namespace) > 45:
+        reader.fail("namespace", namespace, "must have 45 characters at most where ingressController is install")
+    if scope is not None and (scope or "private") not in target.load_balancers:
+        reason = f"must be public on target {target.name}: no way is known to make a load balancer private there"
+        reader.fail("ingressScope", scope, reason)
+
+
+def _running_config() -> Mapping[str, str]:
+    # The SDK has no public way to list keys, and a key that nobody reads is a typing error to report, not to ignore.
+    return {**pulumi.runtime.config.get_config_env(), **pulumi.runtime.config.CONFIG.get()}
