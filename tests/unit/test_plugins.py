@@ -147,14 +147,15 @@ def test_a_program_ends_with_the_engine(ending: signal.Signals | None, tmp_path:
         "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
     )
     launch = Path(install.__file__).with_name("launch.py")
-    command = [sys.executable, "-P", launch, "language_python", tmp_path, "127.0.0.1:1"]
+    command = [sys.executable, "-P", str(launch), "language_python", str(tmp_path), "127.0.0.1:1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as host:
         try:
             assert host.stdout is not None
             channel = grpc.insecure_channel(f"127.0.0.1:{int(host.stdout.readline())}")
             info = language_pb2.ProgramInfo(program_directory=str(tmp_path), entry_point=".")
-            language_pb2_grpc.LanguageRuntimeStub(channel).Run.future(language_pb2.RunRequest(info=info))
+            call = language_pb2_grpc.LanguageRuntimeStub(channel).Run.future(language_pb2.RunRequest(info=info))
             program = _pid_in(tmp_path / "pid")
+            assert call.running()
             if ending:
                 host.send_signal(ending)
             else:
