@@ -1,1 +1,1 @@
-"""What every resource has to satisfy: a policy pack, and its rules for anybody's tests."""
+"""A policy pack: rules that every resource of every stack satisfies. Tests run the same rules without an engine."""

@@ -1,11 +1,11 @@
-"""The pack as the engine runs it: `pulumi preview --policy-pack policy`."""
+"""Runs the pack for the engine: `pulumi preview --policy-pack policy`."""
 
 import sys
 from pathlib import Path
 
 from pulumi_policy import EnforcementLevel, PolicyPack
 
-# The engine runs this folder as a program, so the project's own modules have to be found from it.
+# The engine runs this folder as a program, so Python does not look for modules in the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from policy.rules import POLICIES
