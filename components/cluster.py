@@ -9,7 +9,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from components.metadata import is_ours
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 """Annotation of the cluster's default StorageClass."""
+DEFAULT_BEFORE = "pacman/default-before"
+"""Annotation of a StorageClass: the value that DEFAULT_CLASS had before a stack of this program changed it."""
 SECONDS = 5
 """What one request may take."""
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
@@ -180,40 +182,70 @@ def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: f
             time.sleep(0.5)
 
 
-def default_marks(context: str) -> Mapping[str, str | None]:
-    """Every StorageClass to the value of its default-class annotation, None where it has none.
+def take_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
+    """The default mark that each of some StorageClasses had before any stack changed it; "" for none.
+
+    The first stack notes it down on the class, for stacks that come later: they would find the first one's marks, and
+    restore those.
 
     Raises:
         Exception: The cluster cannot be reached or refuses.
     """
     with _connected(context) as api:
-        return _marks(_list(api, _STORAGE_CLASSES))
+        now = {_name(item): _annotations(item) for item in _list(api, _STORAGE_CLASSES)}
+        marks = {}
+        for name in names:
+            there = now.get(name, {})
+            marks[name] = there.get(DEFAULT_BEFORE, there.get(DEFAULT_CLASS, ""))
+            if name in now and DEFAULT_BEFORE not in there:
+                _annotate(api, name, {DEFAULT_BEFORE: marks[name]})
+    return marks
 
 
-def restore_default_marks(context: str, marks: Mapping[str, str | None]) -> None:
+def restore_default_marks(context: str, marks: Mapping[str, str]) -> None:
     """Gives StorageClasses back the default mark that they had.
 
-    A class that has a mark now was given one by somebody else since, and keeps it; one that is gone is left alone.
+    A class that has a mark now keeps it: somebody has set it since, or another stack still holds it. That stack then
+    restores the mark. A class that is gone is left alone.
 
     Args:
         context: The kubeconfig context.
-        marks: StorageClass to the value of its annotation, None where it had none.
+        marks: StorageClass to the value of its annotation, "" where it had none.
 
     Raises:
         Exception: The cluster cannot be reached or refuses; nothing is lost, and the same call can be made again.
     """
     with _connected(context) as api:
         now = {_name(item): item for item in _list(api, _STORAGE_CLASSES)}
-        for name, mark in marks.items():
-            if mark is None or name not in now or DEFAULT_CLASS in _annotations(now[name]):
+        for name in marks.keys() & now.keys():
+            there = _annotations(now[name])
+            if DEFAULT_CLASS in there and _is_set_by_a_stack(now[name]):
                 continue
-            _request(
-                api,
-                "PATCH",
-                f"{_STORAGE_CLASSES}/{name}",
-                {"Content-Type": "application/merge-patch+json"},
-                {"metadata": {"annotations": {DEFAULT_CLASS: mark}}},
-            )
+            changes: dict[str, str | None] = {}
+            if marks[name] and DEFAULT_CLASS not in there:
+                changes[DEFAULT_CLASS] = marks[name]
+            if DEFAULT_BEFORE in there:
+                changes[DEFAULT_BEFORE] = None
+            if changes:
+                _annotate(api, name, changes)
+
+
+def _is_set_by_a_stack(storage_class: Mapping[str, Any]) -> bool:
+    """Whether a StorageClassPatch holds the mark of a class: the provider names its field managers after itself."""
+    return any(
+        entry["manager"].startswith("pulumi-kubernetes") and f"f:{DEFAULT_CLASS}" in json.dumps(entry.get("fieldsV1"))
+        for entry in storage_class["metadata"].get("managedFields") or []
+    )
+
+
+def _annotate(api: Any, storage_class: str, annotations: Mapping[str, str | None]) -> None:  # noqa: ANN401
+    _request(
+        api,
+        "PATCH",
+        f"{_STORAGE_CLASSES}/{storage_class}",
+        {"Content-Type": "application/merge-patch+json"},
+        {"metadata": {"annotations": dict(annotations)}},
+    )
 
 
 def _contexts() -> frozenset[str]:

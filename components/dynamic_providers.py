@@ -83,13 +83,12 @@ class DefaultMarksProvider(_Provider):
             RuntimeError: The cluster does not answer, or refuses.
         """
         try:
-            found = cluster.default_marks(props["context"])
+            marks = cluster.take_default_marks(props["context"], props["classes"])
         except Exception as problem:  # a person must read one line, whatever the client raises
             raise RuntimeError(
                 f"cannot list the StorageClasses of context {props['context']}: {cluster.reason(problem)}"
             ) from None
-        marks = {name: found.get(name) or "" for name in props["classes"]}
-        return CreateResult("marks", {**props, "marks": marks})
+        return CreateResult("marks", {**props, "marks": dict(marks)})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Reads the marks of classes that are new, before the patches of this `up` run.
@@ -107,7 +106,7 @@ class DefaultMarksProvider(_Provider):
         """
         marks: Mapping[str, str] = _props["marks"]
         try:
-            cluster.restore_default_marks(_props["context"], {name: mark or None for name, mark in marks.items()})
+            cluster.restore_default_marks(_props["context"], marks)
         except Exception as problem:  # a person must read one line, whatever the client raises
             # A cluster that answers is not gone, and its mark has to be restored.
             if os.environ.get(DELETE_UNREACHABLE) == "true" and not isinstance(problem, cluster.RefusedError):

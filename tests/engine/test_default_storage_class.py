@@ -119,6 +119,24 @@ def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
         assert classes.annotations() == annotated
 
 
+def test_two_stacks_leave_the_marks_of_before_both_in_whichever_order_they_are_destroyed(classes: Classes) -> None:
+    """The second stack finds the marks of the first one, and must not restore those."""
+    annotated = classes.annotations()
+    for first_goes_first in (True, False):
+        with Engine(ROOT) as one, Engine(ROOT) as two:
+            for engine in (one, two):
+                classes.declare(engine, "silver", "tin")
+                engine.up().ok()
+            claimed = {"gold": "true", "silver": "false", "iron": "false", "tin": "false"}
+            assert classes.marks() == claimed
+            first, last = (one, two) if first_goes_first else (two, one)
+            first.destroy().ok()
+            assert classes.marks() == claimed, "the other stack lives"
+            last.destroy().ok()
+        assert classes.marks() == classes.before
+        assert classes.annotations() == annotated
+
+
 def test_what_somebody_marked_meanwhile_is_left_alone(classes: Classes) -> None:
     """After `up` a person takes `silver` as the default again: that is not undone, only what the stack did is."""
     with Engine(ROOT) as engine:

@@ -44,8 +44,8 @@ def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program
     program.up().ok()
     (good,) = program.kubectl("get", "job", "--output", "name").split()
     with (
-        program.changed("components/mongo_stateful_set.py", "backoff_limit=3", "backoff_limit=0"),
-        program.changed("components/mongo_init.js", "const fs = ", 'throw new Error("no luck today");\nconst fs = '),
+        program.changed("components/mongo/init_job.py", "backoff_limit=3", "backoff_limit=0"),
+        program.changed("components/mongo/init.js", "const fs = ", 'throw new Error("no luck today");\nconst fs = '),
     ):
         failed = program.up()
     assert failed.exit_code != 0

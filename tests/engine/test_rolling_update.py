@@ -51,7 +51,7 @@ def test_a_changed_pod_of_the_database_serves_after_up(program: Program) -> None
     program.use()
     program.up().ok()
     uid = program.kubectl.live("pod", "mongo-0")["metadata"]["uid"]
-    with program.changed("components/mongo_stateful_set.py", "failure_threshold=6", "failure_threshold=7"):
+    with program.changed("components/mongo/pod.py", "failure_threshold=6", "failure_threshold=7"):
         program.up().ok()
         eventually("the new pod serves", lambda: is_another(program.kubectl.get("pod", "mongo-0"), uid), 60)
     program.up().ok()

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from components import cluster
-from components.cluster import DEFAULT_CLASS, Cluster, IngressClass, RunningMongo, TakenHost
+from components.cluster import DEFAULT_BEFORE, DEFAULT_CLASS, Cluster, IngressClass, RunningMongo, TakenHost
 
 STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
@@ -42,6 +42,8 @@ class Api:
 
     storage: dict[str, dict[str, str] | None] = field(default_factory=dict)
     """StorageClass to its annotations, None where it has none at all."""
+    managers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """StorageClass to its managedFields."""
     ingress: dict[str, dict[str, str] | None] = field(default_factory=dict)
     """IngressClass to its annotations, all of a controller `nginx.example`."""
     nodes: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +72,10 @@ class Api:
 
     def get(self, path: str) -> dict[str, Any] | None:
         if path == STORAGE:
-            return {"items": [_item(*each) for each in self.storage.items()]}
+            items = [_item(*each) for each in self.storage.items()]
+            for item in items:
+                item["metadata"]["managedFields"] = self.managers.get(item["metadata"]["name"])
+            return {"items": items}
         if path == INGRESS:
             spec = {"spec": {"controller": "nginx.example"}}
             return {"items": [_item(*each) | spec for each in self.ingress.items()]}
@@ -325,7 +330,7 @@ def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch
 def test_a_cluster_at_whose_address_nobody_listens_is_an_error_with_address_and_reason() -> None:
     for call in (
         lambda: cluster.read("elsewhere", "games"),
-        lambda: cluster.default_marks("elsewhere"),
+        lambda: cluster.take_default_marks("elsewhere", ["standard"]),
     ):
         with pytest.raises(cluster.NoAnswerError) as told:
             call()
@@ -352,26 +357,54 @@ def test_gives_up_within_a_few_seconds_on_a_cluster_that_accepts_and_says_nothin
     assert "timed out" in why()
 
 
-def test_reads_the_marks_by_themselves_and_says_why_it_cannot(api: Api) -> None:
-    api.storage = {"standard": {DEFAULT_CLASS: "true"}, "bare": None}
-    assert cluster.default_marks("arcade") == {"standard": "true", "bare": None}
+def marks_of(api: Api) -> dict[str, dict[str, str | None]]:
+    return {path.removeprefix(f"{STORAGE}/"): body["metadata"]["annotations"] for path, _, body in api.patches}
+
+
+def test_takes_the_marks_and_notes_them_down_on_the_classes(api: Api) -> None:
+    api.storage = {"standard": {DEFAULT_CLASS: "true"}, "bare": None, "other": {DEFAULT_CLASS: "false"}}
+    assert cluster.take_default_marks("arcade", ["standard", "bare", "new"]) == {
+        "standard": "true",
+        "bare": "",
+        "new": "",
+    }
+    assert marks_of(api) == {"standard": {DEFAULT_BEFORE: "true"}, "bare": {DEFAULT_BEFORE: ""}}
+    assert {kind for _, kind, _ in api.patches} == {"application/merge-patch+json"}
+
+
+def test_a_second_stack_takes_the_marks_of_before_the_first_one(api: Api) -> None:
+    api.storage = {"standard": {DEFAULT_CLASS: "false", DEFAULT_BEFORE: "true"}, "csi": {DEFAULT_BEFORE: ""}}
+    assert cluster.take_default_marks("arcade", ["standard", "csi"]) == {"standard": "true", "csi": ""}
+    assert api.patches == []
+
+
+def test_marks_that_cannot_be_read_are_an_error(api: Api) -> None:
     api.forbidden = {STORAGE}
     with pytest.raises(Exception, match="403"):
-        cluster.default_marks("arcade")
+        cluster.take_default_marks("arcade", ["standard"])
 
 
 def test_restores_the_mark_of_a_class_that_has_none_now(api: Api) -> None:
-    api.storage = {"standard": {"x": "y"}, "csi": None}
-    cluster.restore_default_marks("arcade", {"standard": "true", "csi": "false"})
-    assert api.patches == [
-        (f"{STORAGE}/{name}", "application/merge-patch+json", {"metadata": {"annotations": {DEFAULT_CLASS: mark}}})
-        for name, mark in (("standard", "true"), ("csi", "false"))
-    ]
+    api.storage = {"standard": {"x": "y", DEFAULT_BEFORE: "true"}, "csi": None, "bare": {DEFAULT_BEFORE: ""}}
+    cluster.restore_default_marks("arcade", {"standard": "true", "csi": "false", "bare": ""})
+    assert marks_of(api) == {
+        "standard": {DEFAULT_CLASS: "true", DEFAULT_BEFORE: None},
+        "csi": {DEFAULT_CLASS: "false"},
+        "bare": {DEFAULT_BEFORE: None},
+    }
 
 
-def test_restores_nothing_to_a_class_that_had_none_is_gone_or_was_marked_by_somebody_since(api: Api) -> None:
+def test_restores_nothing_to_a_class_that_is_gone_or_was_marked_by_somebody_since(api: Api) -> None:
     api.storage = {"csi": None, "standard": {DEFAULT_CLASS: "false"}}
-    cluster.restore_default_marks("arcade", {"csi": None, "gone": "true", "standard": "true"})
+    cluster.restore_default_marks("arcade", {"csi": "", "gone": "true", "standard": "true"})
+    assert api.patches == []
+
+
+def test_leaves_everything_to_a_stack_that_still_holds_the_mark(api: Api) -> None:
+    fields: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{DEFAULT_CLASS}": {}}}}
+    api.storage = {"standard": {DEFAULT_CLASS: "false", DEFAULT_BEFORE: "true"}}
+    api.managers = {"standard": [{"manager": "pulumi-kubernetes-1a2b3c4d", "fieldsV1": fields}]}
+    cluster.restore_default_marks("arcade", {"standard": "true"})
     assert api.patches == []
 
 

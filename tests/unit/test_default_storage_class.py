@@ -83,14 +83,16 @@ class TestMemory:
     PROPS: ClassVar[dict[str, Any]] = {"context": "arcade", "classes": ["fast", "standard"], "marks": None}
 
     @pytest.fixture
-    def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
-        classes: dict[str, str | None] = {"fast": None, "standard": "true", "slow": "false"}
-        monkeypatch.setattr(cluster, "default_marks", lambda context: classes)
+    def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+        classes = {"fast": "", "standard": "true", "slow": "false"}
+        monkeypatch.setattr(
+            cluster, "take_default_marks", lambda context, names: {name: classes[name] for name in names}
+        )
         return classes
 
     @pytest.fixture
-    def restored(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str | None]]]:
-        calls: list[tuple[str, Mapping[str, str | None]]] = []
+    def restored(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str]]]:
+        calls: list[tuple[str, Mapping[str, str]]] = []
         monkeypatch.setattr(cluster, "restore_default_marks", lambda context, marks: calls.append((context, marks)))
         return calls
 
@@ -99,9 +101,9 @@ class TestMemory:
         assert self.create()["marks"] == {"fast": "", "standard": "true"}
 
     @pytest.mark.usefixtures("storage")
-    def test_destroy_puts_back_what_was(self, restored: list[tuple[str, Mapping[str, str | None]]]) -> None:
+    def test_destroy_puts_back_what_was(self, restored: list[tuple[str, Mapping[str, str]]]) -> None:
         DefaultMarksProvider().delete("marks", self.create())
-        assert restored == [("arcade", {"fast": None, "standard": "true"})]
+        assert restored == [("arcade", {"fast": "", "standard": "true"})]
 
     @pytest.mark.usefixtures("storage")
     def test_another_up_with_the_same_classes_changes_nothing(self) -> None:
@@ -109,14 +111,12 @@ class TestMemory:
 
     @pytest.mark.parametrize("change", [{"classes": ["fast", "standard", "slow"]}, {"context": "other"}])
     def test_other_classes_or_another_cluster_are_a_change(
-        self, change: dict[str, Any], storage: dict[str, str | None]
+        self, change: dict[str, Any], storage: dict[str, str]
     ) -> None:
         assert storage
         assert DefaultMarksProvider().diff("marks", self.create(), self.PROPS | change).changes is True
 
-    def test_a_class_that_joins_is_read_and_those_known_stay_as_first_read(
-        self, storage: dict[str, str | None]
-    ) -> None:
+    def test_a_class_that_joins_is_read_and_those_known_stay_as_first_read(self, storage: dict[str, str]) -> None:
         first = self.create()
         storage |= {"fast": "true", "standard": "false"}  # our own doing by now
         second = (
@@ -126,10 +126,10 @@ class TestMemory:
         assert second["marks"] == {"fast": "", "standard": "true", "slow": "false"}
 
     def test_it_says_when_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(context: str) -> Mapping[str, str | None]:
+        def refuse(context: str, names: object) -> Mapping[str, str]:
             raise ConnectionError("Connection refused\nand more that nobody reads")
 
-        monkeypatch.setattr(cluster, "default_marks", refuse)
+        monkeypatch.setattr(cluster, "take_default_marks", refuse)
         with pytest.raises(RuntimeError) as told:
             self.create()
         assert str(told.value) == "cannot list the StorageClasses of context arcade: Connection refused"
@@ -143,7 +143,7 @@ class TestMemory:
     def test_it_fails_where_it_cannot_restore_unless_the_person_says_that_the_cluster_is_gone(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(context: str, marks: Mapping[str, str | None]) -> None:
+        def refuse(context: str, marks: Mapping[str, str]) -> None:
             raise ConnectionError("Connection refused\nand more that nobody reads")
 
         monkeypatch.setattr(cluster, "restore_default_marks", refuse)
