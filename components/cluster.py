@@ -279,15 +279,21 @@ def _connected(context: str) -> Iterator[Any]:
         try:
             api = connect(os.environ.get("KUBECONFIG") or None, context=context, client_configuration=once)
         except ModuleNotFoundError as problem:
+            package = "PySocks" if problem.name == "socks" else problem.name
             raise MissingPackageError(
-                f"the kubeconfig needs the Python package {problem.name}, which is not installed"
+                f"the kubeconfig needs the Python package {package}, which is not installed"
             ) from None
-        _verify_as_kubectl_does(api)
+        pool = api.rest_client.pool_manager.connection_pool_kw
+        _verify_as_kubectl_does(pool)
+        if socks := pool.get("_socks_options"):
+            # kubectl lets the proxy look up the name, which only its network may know.
+            socks["rdns"] = True
         try:
             yield api
         except NewConnectionError as problem:
-            why = getattr(problem.__cause__, "strerror", None) or problem
-            raise NoAnswerError(f"{api.configuration.host} does not answer ({why})") from None
+            through = " through its proxy" if socks else ""
+            why = getattr(problem.__cause__, "strerror", None) or str(problem).rpartition(": ")[2]
+            raise NoAnswerError(f"{api.configuration.host} does not answer{through} ({why})") from None
     finally:
         # The client keeps certificates and keys in files, and deletes them when the interpreter ends; but the process
         # of a dynamic provider does not end, it is killed.
@@ -295,19 +301,18 @@ def _connected(context: str) -> Iterator[Any]:
         forget()
 
 
-def _verify_as_kubectl_does(api: Any) -> None:  # noqa: ANN401
+def _verify_as_kubectl_does(pool: dict[str, Any]) -> None:
     """Accepts a CA without key identifiers, such as that of EKS, which Python 3.13 refuses by default and Go does not.
 
     Everything else is verified as before: the chain to the kubeconfig's own CA, the dates, and the name.
     """
     from urllib3.util.ssl_ import create_urllib3_context
 
-    asked = api.rest_client.pool_manager.connection_pool_kw
-    context = create_urllib3_context(cert_reqs=asked["cert_reqs"])
+    context = create_urllib3_context(cert_reqs=pool["cert_reqs"])
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not asked["ca_certs"] and not asked["ca_cert_data"]:
+    if not pool["ca_certs"] and not pool["ca_cert_data"]:
         context.load_default_certs()
-    asked["ssl_context"] = context
+    pool["ssl_context"] = context
 
 
 def _namespace_metadata(api: Any, namespace: str) -> Mapping[str, Any] | None:  # noqa: ANN401

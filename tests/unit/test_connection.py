@@ -7,7 +7,9 @@ of a cloud lets the client in, this cannot prove.
 import base64
 import datetime
 import logging
+import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from socketserver import BaseServer
+from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -53,6 +55,47 @@ def served(server: BaseServer) -> Iterator[None]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Proxy(ThreadingTCPServer):
+    """A SOCKS5 proxy, in whose network every name leads to this machine."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__((ADDRESS, 0), _ProxiedConnection)
+        self.asked: list[str] = []
+        """The host of every connection, as the client named it."""
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class _ProxiedConnection(StreamRequestHandler):
+    server: Proxy
+
+    def handle(self) -> None:
+        _, methods = self.rfile.read(2)
+        self.rfile.read(methods)
+        self.wfile.write(b"\x05\x00")  # no authentication
+        *_, kind = self.rfile.read(4)
+        by_name = kind == 3
+        host = self.rfile.read(self.rfile.read(1)[0] if by_name else 4)
+        self.server.asked.append(host.decode() if by_name else socket.inet_ntoa(host))
+        port = int.from_bytes(self.rfile.read(2), "big")
+        with socket.create_connection((ADDRESS, port)) as there:
+            self.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+            back = threading.Thread(target=_copy, args=(there, self.connection))
+            back.start()
+            _copy(self.connection, there)
+            back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
 
 
 @dataclass(frozen=True)
@@ -230,3 +273,34 @@ class TestTls:
         assert reason.startswith("SSLError: ")
         assert "certificate verify failed" in reason
         assert "\n" not in reason
+
+
+class TestProxy:
+    @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+    def test_the_client_reaches_a_cluster_through_a_socks_proxy_that_alone_knows_its_name(
+        self, eks: Authority, kubeconfig: Path, tmp_path: Path, scheme: str
+    ) -> None:
+        with api(eks.issue("private.invalid", tmp_path)) as port, served(proxy := Proxy()):
+            url = f"{scheme}://{ADDRESS}:{proxy.port}"
+            use(kubeconfig, f"https://private.invalid:{port}", **trust(eks), **{"proxy-url": url})
+            assert cluster.read("arcade", "games") == NOTHING_THERE
+        assert set(proxy.asked) == {"private.invalid"}
+
+    def test_a_proxy_at_whose_address_nobody_listens_is_an_error_that_says_so(self, kubeconfig: Path) -> None:
+        use(kubeconfig, "https://private.invalid", **{"proxy-url": "socks5://127.0.0.1:1"})
+        with pytest.raises(cluster.NoAnswerError) as raised:
+            cluster.read("arcade", "games")
+        assert str(raised.value) == (
+            "https://private.invalid does not answer through its proxy ([Errno 111] Connection refused)"
+        )
+
+    @pytest.mark.filterwarnings("ignore::urllib3.exceptions.DependencyWarning")
+    def test_a_package_that_a_proxy_needs_and_that_is_missing_is_named_in_one_line(
+        self, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "socks", None)
+        monkeypatch.delitem(sys.modules, "urllib3.contrib.socks", raising=False)
+        use(kubeconfig, "https://private.invalid", **{"proxy-url": "socks5://127.0.0.1:1"})
+        with pytest.raises(cluster.MissingPackageError) as raised:
+            cluster.read("arcade", "games")
+        assert str(raised.value) == "the kubeconfig needs the Python package PySocks, which is not installed"
