@@ -1,5 +1,5 @@
-# The commands of the project; `make help` lists them. STACK= chooses the stack: with `sandbox`, all of it runs on the
-# embedded cluster; with any other, your own Pulumi and kubeconfig are used as they are. NODES= is the number of nodes of
+# The commands of the project; `make help` lists them. STACK= chooses the stack of `make preview` and `make render`; with
+# any other than `sandbox`, your own Pulumi and kubeconfig are used as they are. NODES= is the number of nodes of
 # the embedded cluster, 1 to 3; without it, the cluster keeps the number that it has.
 STACK ?= sandbox
 # Another build of Pulumi's Kubernetes provider for the embedded cluster's engine: /path/to/pulumi-resource-kubernetes.
@@ -22,34 +22,36 @@ running = $(cluster)
 enter = export PULUMI_STACK=$(STACK)
 endif
 
+# Another stack may hold somebody's scores, so no command that asks no question is run on it.
+sandbox_only = [ "$(STACK)" = sandbox ] || { echo 'error: STACK is $(STACK): make $@ is for the sandbox; use $(1)' >&2; exit 1; }
+
 .PHONY: up
-up: .venv/ready ## Bring up the stack, and the sandbox's cluster with it; NODES=3 gives the cluster three nodes
+up: .venv/ready ## Start the sandbox's cluster and deploy the stack on it; NODES=3 gives the cluster three nodes
+	$(call sandbox_only,pulumi up --stack "$(STACK)" --policy-pack policy)
 	$(cluster)
 	$(enter)
 	pulumi up --yes --skip-preview
 	echo
-	if [ "$(STACK)" != sandbox ]; then
-	  pulumi stack output access_hint
-	else
-	  $(python) -m tools.lesson --wait
-	  echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2. Open $$(pulumi stack output url)"
-	  echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
-	  echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
-	  echo "  the lesson, live:      make demo"
-	  echo "  the end:               make down"
-	fi
+	$(python) -m tools.lesson --wait
+	echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2. Open $$(pulumi stack output url)"
+	echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
+	echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
+	echo "  the lesson, live:      make demo"
+	echo "  the end:               make down"
 
 .PHONY: down
-down: .venv/ready ## Destroy the stack, with its scores, and stop the sandbox's node
-	if [ "$(STACK)" = sandbox ] && ! $(python) -m sandbox status >/dev/null; then
+down: .venv/ready ## Destroy the sandbox's stack, with its scores, and stop the nodes
+	$(call sandbox_only,pulumi destroy --stack "$(STACK)")
+	if ! $(python) -m sandbox status >/dev/null; then
 	  exec $(python) -m sandbox down
 	fi
 	$(enter)
 	pulumi destroy --yes --skip-preview
-	if [ "$(STACK)" = sandbox ]; then $(python) -m sandbox down; fi
+	$(python) -m sandbox down
 
 .PHONY: demo
-demo: .venv/ready ## Play the lesson on the running stack, each command shown as the lesson has it
+demo: .venv/ready ## Play the lesson on the sandbox, each command shown as the lesson has it
+	$(call sandbox_only,the commands of docs/lesson.md: the demo deletes a pod and saves scores)
 	$(running)
 	$(enter)
 	$(python) -m tools.lesson
@@ -68,6 +70,10 @@ render: .venv/dev-ready ## Print the manifests that the program declares for STA
 .PHONY: golden
 golden: .venv/dev-ready ## Write the manifests of every stack into tests/golden, for a review of what a change does to each
 	$(python) -m tools.render --golden
+
+.PHONY: docs
+docs: .venv/dev-ready ## Write the tables of docs/configuration.md from Pulumi.yaml
+	$(python) -m tools.docs
 
 .PHONY: test
 test: check ## Everything: the checks, then real engine, cluster, database and browser; PROVIDER= on another provider

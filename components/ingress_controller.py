@@ -20,6 +20,28 @@ SCOPE = "pacman/scope"
 # How the controller signs its IngressClass.
 CONTROLLER = "nginx.org/ingress-controller"
 
+# Load balancers of AKS and GKE are public unless annotated (learn.microsoft.com, AKS, internal-lb; cloud.google.com,
+# GKE, internal LB). An NLB of the AWS Load Balancer Controller (docs/guide/service/nlb.md) is internal unless the scheme
+# says otherwise, and hides the client unless told to keep it.
+LOAD_BALANCERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "eks": {
+        scope: {
+            f"service.beta.kubernetes.io/aws-load-balancer-{key}": value
+            for key, value in (
+                ("type", "external"),
+                ("nlb-target-type", "ip"),
+                ("scheme", scheme),
+                ("target-group-attributes", "preserve_client_ip.enabled=true"),
+            )
+        }
+        for scope, scheme in (("public", "internet-facing"), ("private", "internal"))
+    },
+    "aks": {"public": {}, "private": {"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}},
+    "gke": {"public": {}, "private": {"networking.gke.io/load-balancer-type": "Internal"}},
+    "other": {"public": {}},
+}
+"""Cloud -> `public` or `private` -> annotations of the Service that make its load balancer so; no more is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressControllerArgs:

@@ -17,10 +17,9 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from components.ingress_controller import SCOPE
+from components.ingress_controller import LOAD_BALANCERS, SCOPE
 from policy import network, pod_security
 from policy.fields import Props, items, known, mapping, named, text, value
-from stack.targets import TARGETS
 
 Fault = tuple[str, str]
 """A field, and what it must be instead."""
@@ -46,7 +45,6 @@ _SECRET_OPTION = re.compile(rf"^-+\w*({_SECRET_NAME.pattern})[\w-]*=", re.IGNORE
 # A URL that contains a password, and not the name of a variable that does.
 _SECRET_VALUE = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@${]+:[^/\s@${]+@", re.IGNORECASE)
 # Cloud -> scope -> the annotations with which that cloud makes a load balancer of that scope.
-_LOAD_BALANCERS = {target.name: target.load_balancers for target in TARGETS.values()}
 # Provisioners and classes that only one cloud has.
 _CLOUD_OF_VOLUMES = {
     **dict.fromkeys(("ebs.csi.aws.com", "gp2"), "eks"),
@@ -221,7 +219,7 @@ def declare_load_balancer_scope(resource: Declared) -> Iterator[Fault]:
         scope, annotations = _scope(service)
         if scope not in ("public", "private"):
             yield f"{field}.annotations[{SCOPE}]", "must be public or private"
-        elif annotations not in [scopes.get(scope) for scopes in _LOAD_BALANCERS.values()]:
+        elif annotations not in [scopes.get(scope) for scopes in LOAD_BALANCERS.values()]:
             yield f"{field}.annotations", f"must be those that make a load balancer {scope} on one cloud, and no others"
 
 
@@ -249,7 +247,7 @@ def match_load_balancer_to_cloud(resources: Sequence[Declared]) -> Iterator[tupl
     for each in resources:
         for field, service in _services(each.props.get("values"), "values") if kind(each) == "Release" else ():
             scope, annotations = _scope(service)
-            expected = _LOAD_BALANCERS[cloud].get(scope)
+            expected = LOAD_BALANCERS[cloud].get(scope)
             if value(service, "type") == "LoadBalancer" and annotations != expected:
                 yield each, (f"{field}.annotations", f"must be those of {cloud}, which the stack's volumes are on")
 
@@ -373,7 +371,17 @@ def _stack_policy(rule: Callable[[Sequence[Any]], Iterator[tuple[Any, Fault]]]) 
 
 POLICIES: list[Policy] = [
     *map(resource_policy, (enforce_pod_security, set_read_only_root, pin_images, pin_charts)),
-    *map(resource_policy, (set_resource_requests, set_memory_limits, set_probes, set_labels, match_selector_labels)),
+    *map(
+        resource_policy,
+        (
+            set_resource_requests,
+            set_memory_limits,
+            set_ephemeral_storage,
+            set_probes,
+            set_labels,
+            match_selector_labels,
+        ),
+    ),
     *map(resource_policy, (forbid_plain_secrets, forbid_external_services, declare_load_balancer_scope)),
     *map(resource_policy, (retain_volume_claims, name_storage_classes, forbid_default_provider)),
     *map(_stack_policy, (match_load_balancer_to_cloud, restrict_database_access, keep_generated_passwords_in_secrets)),

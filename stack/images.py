@@ -9,8 +9,8 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-# A tag that names one build: a number, a dot, a number, ... (8.0.32, v1.2, 2024.10). `8` and `latest` move.
-_FULL_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)+([._-][A-Za-z0-9._-]+)?")
+# A tag that names one build has three numbers: 8.0.32, v1.2.3. `8`, `8.0` and `latest` move.
+_FULL_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+){2,}([._-][A-Za-z0-9._-]+)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.default_storage_class import NewStorageClass
+from components.ingress_controller import LOAD_BALANCERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Target:
     """Whether nodes usually come when a pod needs one: too few of them is then no error yet."""
     ingress_controller: str = "existing"
     """`existing` or `install`, where `ingressController` is empty."""
-    load_balancers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"public": {}})
+    load_balancers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: LOAD_BALANCERS["other"])
     """`public`, `private` -> annotations that make the controller's load balancer so; what is missing, nobody knows."""
     traffic_policy: str = "Local"
     """`externalTrafficPolicy` of that load balancer with which the controller sees the client's own address."""
@@ -55,9 +56,8 @@ TARGETS = {
         ),
         # Since 1.30 EKS marks no class as the default, and its gp2 is an older disk, not encrypted. gp3: see the EBS
         # CSI driver's docs/parameters.md (kubernetes-sigs/aws-ebs-csi-driver); XFS: what MongoDB advises.
-        # An NLB of the AWS Load Balancer Controller (docs/guide/service/nlb.md) is internal unless the scheme says
-        # otherwise, publishes a host name and no address, and hides the client unless told to keep it; to pods it goes
-        # straight, so the policy Cluster costs no second hop.
+        # Its load balancer publishes a host name and no address; to pods it goes straight, so the policy Cluster costs
+        # no second hop.
         Target(
             name="eks",
             default_storage_class="{namespace}-gp3",
@@ -69,22 +69,11 @@ TARGETS = {
             mongo_spread="require",
             nodes_on_demand=True,
             ingress_controller="install",
-            load_balancers={
-                scope: {
-                    f"service.beta.kubernetes.io/aws-load-balancer-{key}": value
-                    for key, value in (
-                        ("type", "external"),
-                        ("nlb-target-type", "ip"),
-                        ("scheme", scheme),
-                        ("target-group-attributes", "preserve_client_ip.enabled=true"),
-                    )
-                }
-                for scope, scheme in (("public", "internet-facing"), ("private", "internal"))
-            },
+            load_balancers=LOAD_BALANCERS["eks"],
             traffic_policy="Cluster",
         ),
         # managed-csi (Standard SSD) comes with every AKS cluster, encrypted at rest; its own default class is the same
-        # disk. Load balancers are public unless annotated (learn.microsoft.com, AKS, storage and internal-lb).
+        # disk (learn.microsoft.com, AKS, storage).
         Target(
             name="aks",
             storage_class="managed-csi",
@@ -92,13 +81,9 @@ TARGETS = {
             mongo_spread="require",
             nodes_on_demand=True,
             ingress_controller="install",
-            load_balancers={
-                "public": {},
-                "private": {"service.beta.kubernetes.io/azure-load-balancer-internal": "true"},
-            },
+            load_balancers=LOAD_BALANCERS["aks"],
         ),
         # standard-rwo (balanced persistent disk) is GKE's default, encrypted at rest; `standard` is the old, slow one.
-        # Load balancers are public unless annotated (cloud.google.com, GKE, persistent volumes and internal LB).
         Target(
             name="gke",
             storage_class="standard-rwo",
@@ -106,7 +91,7 @@ TARGETS = {
             mongo_spread="require",
             nodes_on_demand=True,
             ingress_controller="install",
-            load_balancers={"public": {}, "private": {"networking.gke.io/load-balancer-type": "Internal"}},
+            load_balancers=LOAD_BALANCERS["gke"],
         ),
         # Nothing is known of it, so nothing is touched and the volumes' class is asked for.
         Target(name="generic"),

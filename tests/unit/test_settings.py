@@ -355,7 +355,7 @@ BAD: list[tuple[str, str, str]] = [
     ("mongoImage", "mongo:latest", "`latest` moves; name a full version"),
     ("mongoImage", "mongo:8", PINNED),
     ("mongoImage", "mongo:noble", PINNED),
-    ("mongoImage", "mongo:8.0", LINES),
+    ("mongoImage", "mongo:8.0", PINNED),
     ("mongoImage", "mongo:8.0.31", LINES),
     ("mongoImage", "mongo:8.2.1", LINES),
     ("mongoImage", "mongo:4.4.29", LINES),
