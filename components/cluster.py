@@ -371,9 +371,11 @@ def _ingress_class(item: Mapping[str, Any]) -> IngressClass:
 def _hosts(item: Mapping[str, Any]) -> Iterator[TakenHost]:
     name = f"{item['metadata']['namespace']}/{_name(item)}"
     spec = item["spec"]
+    # Controllers still serve an Ingress that names its class as people did before Kubernetes 1.18.
+    ingress_class = spec.get("ingressClassName") or _annotations(item).get("kubernetes.io/ingress.class", "")
     for rule in spec.get("rules") or []:
         paths = frozenset(each.get("path", "/") for each in (rule.get("http") or {}).get("paths") or [])
-        yield TakenHost(name, spec.get("ingressClassName", ""), rule.get("host", ""), paths)
+        yield TakenHost(name, ingress_class, rule.get("host", ""), paths)
 
 
 def _running(mongo: Mapping[str, Any]) -> RunningMongo:

@@ -20,6 +20,7 @@ from pulumi_kubernetes.core.v1 import (
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
+from components import quantities
 from components.metadata import OURS
 
 NODE = "kubernetes.io/hostname"
@@ -83,7 +84,9 @@ class Resources:
 
     def with_cpu_limit_of(self, other: "Resources") -> "Resources":
         """These with the CPU limit of another container, so that a quota that wants one for each is met."""
-        return replace(self, cpu=(self.cpu[0], *other.cpu[1:]))
+        limit = other.cpu[1:]
+        # Kubernetes refuses a request beyond its limit.
+        return replace(self, cpu=(min([self.cpu[0], *limit], key=quantities.parse), *limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,15 +192,17 @@ def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
     assert known.ingress == {"nginx": IngressClass("nginx.example", "web/front")}
 
 
-def test_counts_the_nodes_that_take_any_pod(api: Api) -> None:
+def test_counts_the_linux_nodes_that_take_any_pod(api: Api) -> None:
+    def node(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+        return {"metadata": {"name": "node", "labels": {"kubernetes.io/os": fields.pop("os", "linux")}}, "spec": fields}
+
     effects = ("NoSchedule", "NoExecute", "PreferNoSchedule")
-    taints: list[dict[str, Any]] = [{"spec": {"taints": [{"effect": e}]}} for e in effects]
-    cordoned = {"spec": {"unschedulable": True, "taints": [{"effect": "NoSchedule"}]}}
-    windows = {"metadata": {"name": "w", "labels": {"kubernetes.io/os": "windows"}}}
-    api.nodes = [{}, {"spec": {"taints": []}}, cordoned, windows, *taints]
+    cordoned = node(unschedulable=True, taints=[{"effect": "NoSchedule"}])
+    tainted = [node(taints=[{"effect": effect}]) for effect in effects]
+    api.nodes = [{}, node(), node(taints=[]), node(os="windows"), cordoned, *tainted]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.nodes == 3
+    assert known.nodes == len(["no labels at all", "linux", "linux, no taints", "PreferNoSchedule"])
 
 
 def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
@@ -210,7 +212,8 @@ def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
     assert known.issuers == frozenset({"own", "letsencrypt"})
 
 
-def test_sees_what_the_database_was_made_with(api: Api) -> None:
+def running_mongo() -> dict[str, Any]:
+    """A StatefulSet of this program, as the API shows it."""
     claim = {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}
     containers = [{"name": "metrics", "image": "x:1.0"}, {"name": "mongo", "image": "mongo:8.0.32"}]
     spec = {
@@ -218,11 +221,22 @@ def test_sees_what_the_database_was_made_with(api: Api) -> None:
         "volumeClaimTemplates": [{"spec": claim}],
         "template": {"spec": {"containers": containers}},
     }
-    mongo = {"metadata": {"name": "mongo", "labels": OURS}, "spec": spec}
-    api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, mongo]
+    return {"metadata": {"name": "mongo", "labels": OURS}, "spec": spec}
+
+
+def test_sees_what_the_database_was_made_with(api: Api) -> None:
+    api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, running_mongo()]
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32")
+
+
+def test_sees_the_database_and_its_namespace_if_nothing_of_the_cluster_may_be_listed(api: Api) -> None:
+    api.sets, api.labels = [running_mongo()], OURS
+    api.forbidden = {STORAGE, INGRESS, INGRESSES, NODES, ISSUERS, KUBE_SYSTEM, SECRETS}
+    assert cluster.read("arcade", "games") == Cluster(
+        mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32"), namespace={"name": "games", "labels": OURS}
+    )
 
 
 def test_a_database_of_somebody_else_is_none_of_ours(api: Api) -> None:
@@ -265,13 +279,17 @@ def test_a_cluster_is_identified_by_the_uid_of_kube_system(api: Api) -> None:
     assert known.identity == ""
 
 
-def test_lists_the_hosts_that_ingresses_serve(api: Api) -> None:
-    def ingress(name: str, *rules: dict[str, Any], **spec: str) -> dict[str, Any]:
-        return {"metadata": {"name": name, "namespace": "web"}, "spec": {"rules": list(rules), **spec}}
+def test_lists_the_hosts_that_ingresses_serve_with_class_and_paths(api: Api) -> None:
+    def ingress(
+        name: str, *rules: dict[str, Any], annotations: dict[str, str] | None = None, **spec: str
+    ) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": "web", "annotations": annotations}
+        return {"metadata": metadata, "spec": {"rules": list(rules), **spec}}
 
     api.ingresses = [
         ingress("one", {"host": "a.example", "http": {"paths": [{"path": "/js"}, {}]}}, {}, ingressClassName="nginx"),
         ingress("two", {"host": "b.example"}),
+        ingress("old", {"host": "c.example"}, annotations={"kubernetes.io/ingress.class": "nginx"}),
     ]
     known = cluster.read("arcade", "games")
     assert known
@@ -279,6 +297,7 @@ def test_lists_the_hosts_that_ingresses_serve(api: Api) -> None:
         TakenHost("web/one", "nginx", "a.example", frozenset({"/js", "/"})),
         TakenHost("web/one", "nginx", "", frozenset()),
         TakenHost("web/two", "", "b.example", frozenset()),
+        TakenHost("web/old", "nginx", "c.example", frozenset()),
     )
 
 
