@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -9,6 +10,7 @@ from components import cluster, quantities
 from components.cluster import Cluster, IngressClass, RunningMongo
 from components.fixed_namespace import namespace_owner as namespace_owner_of
 from components.ingress_controller import CONTROLLER
+from components.metadata import STACK, this_stack
 from components.nginx_ingress import PATHS
 from stack.images import Image
 from stack.settings import PROJECT, Settings
@@ -74,9 +76,15 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
 
 def namespace_owner(config: Settings, known: Cluster | None) -> str:
     """Who has the stack's namespace, as `FixedNamespaceArgs` wants it."""
-    if not config.create_namespace:
+    metadata = None if known is None else known.namespace
+    if not config.create_namespace and not _creator(metadata):
         return ""  # whoever made it, made it for this stack
-    return namespace_owner_of(None if known is None else known.namespace)
+    return namespace_owner_of(metadata)
+
+
+def _creator(metadata: Mapping[str, Any] | None) -> str:
+    """The stack of this program that created a namespace; "" where none did."""
+    return str(((metadata or {}).get("annotations") or {}).get(STACK, ""))
 
 
 def _missing_classes(config: Settings, known: Cluster) -> list[str]:
@@ -117,12 +125,20 @@ def _missing_issuer(config: Settings, known: Cluster) -> list[str]:
 
 
 def _missing_namespace(config: Settings, known: Cluster) -> list[str]:
-    if config.create_namespace or known.namespace != {}:
+    if config.create_namespace:
         return []
-    return [
-        f'{PROJECT}:namespace is "{config.namespace}": no such namespace in context {config.context}, or you may not'
-        " see it; with createNamespace false it must exist"
-    ]
+    if known.namespace == {}:
+        return [
+            f'{PROJECT}:namespace is "{config.namespace}": no such namespace in context {config.context}, or you may'
+            " not see it; with createNamespace false it must exist"
+        ]
+    if _creator(known.namespace) == this_stack():
+        # The engine deletes what the program no longer declares.
+        return [
+            f'{PROJECT}:createNamespace is "false": must stay true, since this stack created the namespace'
+            f" {config.namespace}, and would delete it with its scores"
+        ]
+    return []
 
 
 def _taken_class(config: Settings, known: Cluster) -> list[str]:

@@ -9,7 +9,8 @@ import pulumi
 import pytest
 
 from components import cluster
-from components.cluster import Cluster, IngressClass, RunningMongo
+from components.cluster import Cluster, IngressClass, RunningMongo, TakenHost
+from components.metadata import OURS, STACK, this_stack
 from stack import preflight, settings
 from tools.recorder import defaults, record_program, stack_config
 
@@ -160,6 +161,77 @@ class TestNodes:
         ]
 
 
+class TestIngressOfSomebodyElse:
+    """A controller serves one Ingress for each host and path: it refuses a second one, or serves the older."""
+
+    @staticmethod
+    def known(ingress: str = "web/front", ingress_class: str = "nginx", host: str = "", path: str = "/") -> Cluster:
+        return Cluster(MINIKUBE.storage, NGINX, (TakenHost(ingress, ingress_class, host, frozenset({path})),))
+
+    def test_one_without_a_host_on_the_same_class_and_path_is_refused(self) -> None:
+        assert problems(self.known()) == [
+            'pacman:ingressHost is "": the Ingress web/front in context minikube serves every host name of class nginx'
+            " already; set another ingressHost, such as pacman.example"
+        ]
+
+    def test_one_with_the_same_host_is_refused(self) -> None:
+        assert problems(self.known(host="games.example", path="/js"), ingressHost="games.example") == [
+            'pacman:ingressHost is "games.example": the Ingress web/front in context minikube serves that host name of'
+            " class nginx already; set another ingressHost, such as pacman.example"
+        ]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"ingress": "pacman/pacman"},
+            {"ingress_class": "traefik"},
+            {"ingress_class": ""},
+            {"host": "front.example"},
+            {"path": "/shop"},
+        ],
+        ids=["ours", "other-class", "no-class", "other-host", "other-path"],
+    )
+    def test_one_that_is_ours_or_differs_in_class_host_or_path_is_fine(self, other: dict[str, str]) -> None:
+        assert preflight.check(config(), self.known(**other)) == ("standard",)
+
+    def test_ingresses_that_may_not_be_listed_stop_nothing(self) -> None:
+        assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, hosts=None)) == ("standard",)
+
+
+class TestNamespaceOfSomebodyElse:
+    def test_it_must_exist_if_the_program_does_not_create_it(self) -> None:
+        assert problems(Cluster(MINIKUBE.storage, NGINX, namespace={}), createNamespace="false") == [
+            'pacman:namespace is "pacman": no such namespace in context minikube, or you may not see it; with'
+            " createNamespace false it must exist"
+        ]
+
+    @pytest.mark.parametrize("metadata", [{"name": "pacman", "labels": {"team": "games"}}, None])
+    def test_one_that_exists_or_is_not_known_is_taken(self, metadata: dict[str, object] | None) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, namespace=metadata)
+        assert preflight.check(config(createNamespace="false"), known) == ("standard",)
+
+    def test_it_belongs_to_nobody_else_unless_another_stack_of_this_program_created_it(self) -> None:
+        found = {"name": "pacman", "labels": dict(OURS)}
+        assert preflight.namespace_owner(config(createNamespace="false"), Cluster(namespace={"name": "pacman"})) == ""
+        assert preflight.namespace_owner(config(createNamespace="false"), Cluster(namespace=found)) == ""
+        assert preflight.namespace_owner(config(), Cluster(namespace={"name": "pacman"})) == "somebody else"
+        found["annotations"] = {STACK: "pacman/other"}
+        owner = preflight.namespace_owner(config(createNamespace="false"), Cluster(namespace=found))
+        assert owner == "the stack pacman/other"
+
+    def test_a_stack_that_created_its_namespace_cannot_hand_it_over_since_it_would_delete_it(self) -> None:
+        found = {"labels": dict(OURS), "annotations": {STACK: this_stack()}}
+        known = Cluster(MINIKUBE.storage, NGINX, namespace=found)
+        assert problems(known, createNamespace="false") == [
+            'pacman:createNamespace is "false": must stay true, since this stack created the namespace pacman, and'
+            " would delete it with its scores"
+        ]
+        assert preflight.check(config(), known) == ("standard",)
+
+    def test_one_that_the_program_creates_need_not_exist(self) -> None:
+        assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, namespace={})) == ("standard",)
+
+
 class TestRunning:
     @staticmethod
     def known(members: int = 3, image: str = "mongo:8.0.32") -> Cluster:
@@ -184,6 +256,24 @@ class TestRunning:
         warned.clear()
         preflight.check(config(), self.known(members=1))
         assert warned == []
+
+    @pytest.mark.parametrize(
+        ("wanted", "made"),
+        [("1.5Gi", "1536Mi"), ("2Gi", "2048Mi"), ("2048Mi", "2Gi"), ("0.5Ti", "512Gi"), ("2G", "2e9")],
+    )
+    def test_an_equal_volume_size_in_another_unit_is_no_difference(
+        self, warned: list[str], wanted: str, made: str
+    ) -> None:
+        runs = RunningMongo(1, "csi-hostpath-sc", made, "mongo:8.0.32")
+        preflight.check(config(mongoVolumeSize=wanted), Cluster(MINIKUBE.storage, NGINX, mongo=runs))
+        assert warned == []
+
+    def test_the_database_is_guarded_if_nothing_else_of_the_cluster_may_be_read(self) -> None:
+        runs = RunningMongo(3, "csi-hostpath-sc", "2Gi", "mongo:6.0.27")
+        assert [line.split(" ")[0] for line in problems(Cluster(mongo=runs), mongoMembers="1")] == [
+            "pacman:mongoMembers",
+            "pacman:mongoImage",
+        ]
 
     @pytest.mark.parametrize(
         ("runs", "wanted"), [("sandbox/mongo:6.0.5", "mongo:8.0.32"), ("mongo:9.0.1", "mongo:7.0.43")]
