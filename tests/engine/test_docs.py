@@ -1,8 +1,8 @@
-"""The commands of README.md, typed as they stand there, on a clone of the checkout with a stack of its own.
+"""The commands of README.md and docs/, typed as they stand there, on a clone of the checkout with a stack of its own.
 
-They are one story: each test goes on where the one before it ended. What is put in for a reader's own names (a
-context, a class, a host) is said at each. That the lesson's commands also hold on the stack of `make up`, tests/e2e
-shows. What nobody can run here is in NOT_HERE, with the reason.
+They are one story: each test starts where the one before it ended. Each test says what it puts in for a reader's own
+names, such as a context, a class or a host. tests/e2e shows that the lesson's commands also work on the stack of
+`make up`. NOT_HERE has the commands that cannot run here, with the reason.
 """
 
 import json
@@ -20,7 +20,7 @@ from types import TracebackType
 import pytest
 import trustme
 
-from tests.harness import readme
+from tests.harness import docs
 from tests.harness.game import Game
 from tests.harness.kubectl import Kubectl
 from tests.harness.program import NODE, VOLUME_CLASS, clone_checkout, delete_what_is_left
@@ -28,38 +28,50 @@ from tests.harness.waiting import eventually
 from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
-README = readme.README.read_text()
+README, SANDBOX = docs.README, ROOT / "sandbox/README.md"
+LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS = (
+    ROOT / f"docs/{page}.md" for page in ("lesson", "configuration", "clouds", "team", "operations")
+)
+# Page, section, and number of the block in it.
+Block = tuple[Path, str, int]
 
-NOT_HERE = {
-    ("Two commands", 0): "they are what runs this test; a clean clone shows them",
-    ("With minikube and your own Pulumi", 0): "there is no minikube, and no official image",
-    ("With minikube and your own Pulumi", 1): "minikube tunnel is minikube's; the other line is also in the lesson",
-    ("On a cloud", 0): "from `stack init` on: there is no cloud; what comes before is run",
+NOT_HERE: dict[Block, str] = {
+    (README, "Two commands", 0): "they are what runs this test; a clean clone shows them",
+    (README, "minikube", 0): "there is no minikube, and no official image",
+    (LESSON, "If the URL does not open", 0): "minikube has the tunnel; the other line is in the lesson, too",
+    (
+        CLOUDS,
+        "Create the stack",
+        0,
+    ): "from `stack init` on: there is no cloud; test_a_stack_from_an_example runs the rest",
+    (SANDBOX, "Parts", 0): "it writes a lock file of the sandbox anew",
+    (SANDBOX, "Plugins", 0): "it runs all tests, and this one with them",
+    (SANDBOX, "What is left on the machine", 0): "it removes the sandbox on which this test runs",
 }
 
 
-def blocks(title: str) -> list[list[str]]:
+def blocks(page: Path, title: str) -> list[list[str]]:
     """The shell blocks of a section, each a list of its commands, without comments."""
-    found = readme.blocks(readme.section(readme.README, title), "sh")
+    found = docs.blocks(docs.section(page, title), "sh")
     return [[re.sub(r"  +# .*", "", line).strip() for line in block.splitlines()] for block in found]
 
 
-_RUN: set[tuple[str, int]] = set()
+_RUN: set[Block] = set()
 
 
-def runs(section: str, *numbers: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def runs(page: Path, section: str, *numbers: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Says which blocks a test runs."""
-    _RUN.update((section, number) for number in numbers)
+    _RUN.update((page, section, number) for number in numbers)
     return lambda test: test
 
 
 class Reader(Engine):
-    """Somebody who has cloned the checkout and types what README says. Their stack is `team`."""
+    """Somebody who has cloned the checkout and types what the pages say. Their stack is `team`."""
 
     def __init__(self) -> None:
         # For the question that a person answers with "yes".
         super().__init__(ROOT, stack="team", env={"PULUMI_SKIP_CONFIRMATIONS": "true"})
-        self.namespace = f"readme-{secrets.token_hex(4)}"
+        self.namespace = f"docs-{secrets.token_hex(4)}"
         self.host = f"{self.namespace}.example"
         self.kubectl = Kubectl("sandbox", self.namespace)
         self.game = Game(NODE, self.host)
@@ -128,7 +140,7 @@ def _with(replaced: Mapping[str, str] | None, line: str) -> str:
     for old, new in (replaced or {}).items():
         line = line.replace(old, new)
     # The Python packages are those of the checkout, and not installed again.
-    return re.sub(r"^make ", "make -o .venv/ready ", line)
+    return re.sub(r"^make ", "make -o .venv/ready -o .venv/dev-ready ", line)
 
 
 @pytest.fixture(scope="module")
@@ -139,15 +151,19 @@ def reader() -> Iterator[Reader]:
         yield someone
 
 
-def test_every_block_is_run_or_told_why_not() -> None:
-    sections = re.findall(r"^## (.*)$", README, flags=re.MULTILINE)
-    there = {(section, number) for section in sections for number in range(len(blocks(section)))}
+def test_every_block_of_the_docs_is_run_or_has_a_reason_why_not() -> None:
+    there = {
+        (page, title, number)
+        for page in docs.PAGES
+        for title in docs.sections(page)
+        for number in range(len(blocks(page, title)))
+    }
     assert there == _RUN | NOT_HERE.keys()
     assert not _RUN & NOT_HERE.keys()
 
 
 def test_a_stack_from_an_example(reader: Reader) -> None:
-    ((copy, golden, *_),) = blocks("On a cloud")
+    ((copy, golden, *_),) = blocks(CLOUDS, "Create the stack")
     reader.type(copy)
     reader.type(golden)
     made, example = ((reader.folder / f"tests/golden/{stack}.yaml").read_text() for stack in ("prod", "eks"))
@@ -155,20 +171,20 @@ def test_a_stack_from_an_example(reader: Reader) -> None:
     reader.type("rm Pulumi.prod.yaml && git clean -fdq tests/golden")
 
 
-@runs("A team's round", 0)
-def test_the_round_by_hand(tmp_path: Path) -> None:
+@runs(TEAM, "The same by hand", 0)
+def test_the_review_of_a_pull_request_by_hand(tmp_path: Path) -> None:
     """In the checkout itself, whose node runs, and its stack: none of it changes anything."""
-    ((render, preview, one, comment),) = blocks("A team's round")
+    ((render, preview, one, comment),) = blocks(TEAM, "The same by hand")
     assert _type(render, ROOT, os.environ) == (ROOT / "tests/golden/eks.yaml").read_text()
     _type(preview, ROOT, os.environ)
-    here = {"/tmp/preview.json": str(tmp_path / "preview.json"), "--base main": "--base HEAD"}  # noqa: S108 - README's
+    here = {"/tmp/preview.json": str(tmp_path / "preview.json"), "--base main": "--base HEAD"}  # noqa: S108 - the page's
     assert "| ok |" in _type(_with(here, one), ROOT, os.environ)
     assert "| `sandbox` |" in _type(_with(here, comment), ROOT, os.environ)
 
 
-@runs("Any other cluster", 0)
+@runs(CLOUDS, "Any other cluster", 0)
 def test_any_other_cluster(reader: Reader) -> None:
-    ((init, *config, up),) = blocks("Any other cluster")
+    ((init, *config, up),) = blocks(CLOUDS, "Any other cluster")
     reader.type(init)
     reader.type_all(config, {"my-context": "sandbox", "my-class": VOLUME_CLASS, "pacman.example": reader.host})
     # The namespace of the lesson has the stack of `make up`, and the official images are not to be had.
@@ -180,9 +196,25 @@ def test_any_other_cluster(reader: Reader) -> None:
     eventually("the game is served", lambda: "Pac" in reader.type(curl))
 
 
-@runs("The lesson, step by step", *range(8))
+@runs(CONFIGURATION, "Set a key", 0, 1)
+def test_config_keys(reader: Reader) -> None:
+    config, (remove,) = blocks(CONFIGURATION, "Set a key")
+    (reader.folder / "config.json").write_text('{"auths": {"registry.example": {"auth": "bWU6c2VjcmV0"}}}')
+    reader.type_all(config)
+    reader.type("pulumi preview")
+    file = reader.folder / "Pulumi.team.yaml"
+    written = file.read_text()
+    assert "disk: ssd" in written
+    assert "bWU6c2VjcmV0" not in written
+    reader.type(remove)
+    assert "pacmanReplicas" not in file.read_text()
+    for key in ("demoteStorageClasses", "nodeSelector", "imagePullConfig"):
+        reader.type(f"pulumi config rm {key}")
+
+
+@runs(LESSON, "Step by step", *range(8))
 def test_the_lesson(reader: Reader) -> None:
-    classes, things, (forward,), (save, listing), delete, scale, keep, ingress = blocks("The lesson, step by step")
+    classes, things, (forward,), (save, listing), delete, scale, keep, ingress = blocks(LESSON, "Step by step")
     here = {"-n pacman": f"-n {reader.namespace}"}
     by_name = {f"http://{NODE}/": f"-H 'Host: {reader.host}' http://{NODE}/"}
     assert f"{VOLUME_CLASS} (default)" in reader.type_all(classes)
@@ -203,7 +235,7 @@ def test_the_lesson(reader: Reader) -> None:
     assert reader.type_all(ingress, here).strip() == f"http://{reader.host}/"
 
 
-@runs("HTTPS", 0)
+@runs(CLOUDS, "HTTPS", 0)
 def test_https_with_a_certificate_of_ones_own(reader: Reader) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert(reader.host)
@@ -211,7 +243,7 @@ def test_https_with_a_certificate_of_ones_own(reader: Reader) -> None:
     for number, blob in enumerate(issued.cert_chain_pems):
         blob.write_to_path(reader.folder / "tls.crt", append=number > 0)
     authority.cert_pem.write_to_path(reader.folder / "ca.crt")
-    (lines,) = blocks("HTTPS")
+    (lines,) = blocks(CLOUDS, "HTTPS")
     reader.type_all(lines, {"-n pacman": f"-n {reader.namespace}", "pacman.example": reader.host})
     curl = reader.curl_of_the_hint()
     assert f"https://{reader.host}/" in curl
@@ -221,13 +253,14 @@ def test_https_with_a_certificate_of_ones_own(reader: Reader) -> None:
     assert reader.game.request("GET", "/")[0] == 308
 
 
-@runs("Day by day", 0, 1)
-def test_day_by_day(reader: Reader) -> None:
+@runs(OPERATIONS, "A larger volume", 0)
+@runs(OPERATIONS, "Passwords", 0)
+def test_operations(reader: Reader) -> None:
     for command in ("pulumi preview", "pulumi preview --refresh", "pulumi up --refresh", "pulumi refresh"):
-        assert f"`{command}`" in README
+        assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
     here = {"-n pacman": f"-n {reader.namespace}"}
-    (larger,), (uri, password) = blocks("Day by day")
+    (((larger,),), ((uri, password),)) = (blocks(OPERATIONS, title) for title in ("A larger volume", "Passwords"))
     with pytest.raises(AssertionError, match="the storageclass that provisions the pvc must support resize"):
         reader.type(larger, here)
     assert reader.type(uri).startswith("mongodb://")
@@ -236,7 +269,7 @@ def test_day_by_day(reader: Reader) -> None:
 
 def test_what_destroy_leaves(reader: Reader) -> None:
     for command in ("pulumi destroy", "pulumi stack rm --preserve-config"):
-        assert f"`{command}`" in README
+        assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
     assert reader.kubectl("get", "namespace", reader.namespace, "--ignore-not-found") == ""
     assert (reader.folder / "Pulumi.team.yaml").exists()
