@@ -21,8 +21,8 @@ SCOPE = "pacman/scope"
 CONTROLLER = "nginx.org/ingress-controller"
 
 # Load balancers of AKS and GKE are public unless annotated (learn.microsoft.com, AKS, internal-lb; cloud.google.com,
-# GKE, internal LB). An NLB of the AWS Load Balancer Controller (docs/guide/service/nlb.md) is internal unless the scheme
-# says otherwise, and hides the client unless told to keep it.
+# GKE, internal LB). An NLB of the AWS Load Balancer Controller (docs/guide/service/nlb.md) is internal unless its
+# scheme says otherwise, and hides the client unless told to keep it.
 LOAD_BALANCERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "eks": {
         scope: {
