@@ -6,8 +6,9 @@ the policy (not every one does), they cannot prove.
 
 import pytest
 
+from components.cluster import Cluster
 from components.restricted_namespace import RestrictedNamespace
-from tools.recorder import Recorded, record
+from tools.recorder import Recorded, Resource, record, record_program, stack_config
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +40,34 @@ def test_nobody_reaches_a_pod_that_no_policy_opens(run: Recorded) -> None:
 
 def test_it_gives_out_the_name_once_the_namespace_exists(run: Recorded) -> None:
     assert run.one("RestrictedNamespace").outputs == {"namespace": "arcade"}
+
+
+class TestNamespaceOfSomebodyElse:
+    """With createNamespace false, somebody else has created the namespace, and keeps it."""
+
+    @pytest.fixture
+    def ours(self) -> dict[str, Resource]:
+        return self.declared(Cluster(namespace={}))
+
+    @pytest.fixture
+    def theirs(self) -> dict[str, Resource]:
+        known = Cluster(namespace={"name": "pacman", "labels": {"team": "games"}})
+        return self.declared(known, **{"pacman:createNamespace": "false"})
+
+    @staticmethod
+    def declared(known: Cluster, **config: str) -> dict[str, Resource]:
+        return {r.urn: r for r in record_program(stack_config("dev") | config, known).resources}
+
+    def test_the_program_declares_neither_the_namespace_nor_its_default_deny_policy(
+        self, ours: dict[str, Resource], theirs: dict[str, Resource]
+    ) -> None:
+        assert {(ours[urn].kind, ours[urn].name) for urn in ours.keys() - theirs.keys()} == {
+            ("RestrictedNamespace", "pacman"),
+            ("Namespace", "pacman"),
+            ("NetworkPolicy", "pacman-default-deny"),
+        }
+
+    def test_everything_else_is_the_same_in_the_namespace_of_that_name(
+        self, ours: dict[str, Resource], theirs: dict[str, Resource]
+    ) -> None:
+        assert {urn: found.inputs for urn, found in theirs.items()} == {urn: ours[urn].inputs for urn in theirs}
