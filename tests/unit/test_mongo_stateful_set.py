@@ -4,6 +4,7 @@ Mocks show objects and how they refer to each other. That mongod starts under th
 set and a user of them, that no second set comes about and that a score outlives its pod, they cannot prove.
 """
 
+import json
 import re
 from functools import cache
 from typing import Any
@@ -12,13 +13,18 @@ import pytest
 
 from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
 from components.mongo.init_job import INIT_SCRIPT
-from tools.recorder import Recorded, Resource, SecretValue, record, unwrap
+from components.mongo.pod import mongod_arguments
+from components.pacman_deployment import INDEXES
+from components.pods import Resources
+from tools.recorder import Recorded, Resource, SecretValue, record, record_program, stack_config, unwrap
 
 IMAGE = "mongo:8.0.32"
 
 
 @cache
-def declare(members: int = 1, image: str = IMAGE, name: str = "mongo", one_per_node: bool = False) -> Recorded:
+def declare(
+    members: int = 1, image: str = IMAGE, name: str = "mongo", one_per_node: bool = False, indexes: str = "{}"
+) -> Recorded:
     args = MongoStatefulSetArgs(
         namespace="arcade",
         image=image,
@@ -26,6 +32,7 @@ def declare(members: int = 1, image: str = IMAGE, name: str = "mongo", one_per_n
         volume_size="2Gi",
         storage_class="fast",
         database="pacman",
+        indexes=json.loads(indexes),
         one_per_node=one_per_node,
     )
     return record(lambda: MongoStatefulSet(name, args))
@@ -179,11 +186,37 @@ class TestAuthentication:
 
 
 class TestMemory:
-    def test_cache_and_oplog_fit_the_limit_and_the_least_volume(self) -> None:
-        (mongod,) = pod("StatefulSet")["containers"]
-        assert mongod["resources"]["limits"]["memory"] == "1Gi"
-        assert "--wiredTigerCacheSizeGB=0.25" in mongod["args"]
-        assert "--oplogSize=256" in mongod["args"]
+    @pytest.mark.parametrize(
+        ("memory", "cache_in_gb"),
+        [
+            (("512Mi",), "0.25"),
+            (("512Mi", "1Gi"), "0.25"),
+            (("512Mi", "1.5Gi"), "0.25"),
+            (("1Gi", "2Gi"), "0.5"),
+            (("4Gi",), "1.5"),
+            (("2Gi", "4096Mi"), "1.5"),
+            (("16Gi", "64Gi"), "31.5"),
+        ],
+    )
+    def test_the_cache_is_half_of_the_memory_limit_without_its_first_gib_and_a_quarter_gb_at_least(
+        self, memory: tuple[str, ...], cache_in_gb: str
+    ) -> None:
+        arguments = mongod_arguments(Resources(("1",), memory, ("1Gi",)), "2Gi")
+        assert f"--wiredTigerCacheSizeGB={cache_in_gb}" in arguments
+
+    @pytest.mark.parametrize(
+        ("volume", "oplog_in_mib"),
+        [("1Gi", "256"), ("2Gi", "256"), ("5Gi", "256"), ("20Gi", "1024"), ("1.5Ti", "78643"), ("100G", "4768")],
+    )
+    def test_the_oplog_is_a_twentieth_of_the_volume_and_256_mib_at_least(self, volume: str, oplog_in_mib: str) -> None:
+        assert f"--oplogSize={oplog_in_mib}" in mongod_arguments(Resources(("1",), ("1Gi",), ("1Gi",)), volume)
+
+    def test_the_cache_follows_the_memory_of_the_config_and_the_oplog_the_volume(self) -> None:
+        config = {"pacman:mongoMemory": "2Gi/4Gi", "pacman:mongoVolumeSize": "40Gi"}
+        run = record_program(stack_config("dev") | config)
+        (mongod,) = run.one("StatefulSet").manifest["spec"]["template"]["spec"]["containers"]
+        assert mongod["resources"]["limits"]["memory"] == "4Gi"
+        assert {"--wiredTigerCacheSizeGB=1.5", "--oplogSize=2048"} <= set(mongod["args"])
 
     def test_the_allocator_of_mongodb_8_starts_on_new_kernels(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]
@@ -242,6 +275,19 @@ class TestInitJob:
         (init,) = pod("Job")["containers"]
         assert environment(init)["REPLICA_SET"] == "rs0"
         assert environment(init)["DATABASE"] == "pacman"
+
+    def test_it_creates_the_indexes_that_it_is_given_and_others_are_another_job(self) -> None:
+        given = {"scores": {"score": -1, "name": 1}}
+        run = declare(indexes=json.dumps(given))
+        (init,) = run.one("Job").manifest["spec"]["template"]["spec"]["containers"]
+        assert json.loads(environment(init)["INDEXES"]) == given
+        assert run.one("Job").manifest["metadata"]["name"] != self.job_name()
+        assert "createIndexes:" in INIT_SCRIPT.read_text()
+
+    def test_the_program_creates_the_index_by_which_the_game_lists_its_scores(self) -> None:
+        run = record_program(stack_config("dev"))
+        (init,) = run.one("Job").manifest["spec"]["template"]["spec"]["containers"]
+        assert json.loads(environment(init)["INDEXES"]) == INDEXES == {"highscore": {"score": -1}}
 
     def test_the_script_reads_all_that_it_is_given_and_nothing_else(self) -> None:
         (init,) = pod("Job")["containers"]
