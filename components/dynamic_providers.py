@@ -119,28 +119,35 @@ class DefaultMarksProvider(_Provider):
 
 def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Why a stack may not go where its config says; "" if that is where it is."""
+    namespace, context = (f'{_project(wanted)}:{key} is "{wanted[key]}"' for key in ("namespace", "context"))
     if was["namespace"] != wanted["namespace"]:
         return (
-            f'pacman:namespace is "{wanted["namespace"]}": must stay {was["namespace"]}, since to move is to delete'
-            " that with its scores; make another stack, or `pulumi destroy` this one first"
+            f"{namespace}: must stay {was['namespace']}, since to move is to delete that with its scores;"
+            " make another stack, or `pulumi destroy` this one first"
         )
     before, now = was.get("cluster", ""), wanted["cluster"]
     if before and now and before != now:
         return (
-            f'pacman:context is "{wanted["context"]}": leads to another cluster than the one that this stack was'
-            f" deployed to, by context {was['context']}; name a context of that one, or, if it is gone for good,"
-            f" `pulumi stack rm --force --preserve-config` forgets it, and `pulumi stack init` begins anew"
+            f"{context}: leads to another cluster than the one that this stack was deployed to, by context"
+            f" {was['context']}; name a context of that one, or, if it is gone for good,"
+            " `pulumi stack rm --force --preserve-config` forgets it, and `pulumi stack init` begins anew"
         )
     if was["context"] != wanted["context"] and not (before and now):
         return (
-            f'pacman:context is "{wanted["context"]}": must stay {was["context"]}, since it is not known whether both'
-            " lead to one cluster: that takes the right to get the namespace kube-system"
+            f"{context}: must stay {was['context']}, since it is not known whether both lead to one cluster: that takes"
+            " the right to get the namespace kube-system"
         )
     return ""
 
 
 def _taken(wanted: dict[str, Any]) -> str:
     return (
-        f'pacman:namespace is "{wanted["namespace"]}": belongs to {wanted["owner"]} in context {wanted["context"]};'
+        f'{_project(wanted)}:namespace is "{wanted["namespace"]}": belongs to {wanted["owner"]} in context'
+        f" {wanted['context']};"
         " name one that does not exist, or delete that one, with everything in it"
     )
+
+
+def _project(wanted: dict[str, Any]) -> str:
+    """The project, under whose name its config keys are."""
+    return str(wanted["stack"]).partition("/")[0]

@@ -2,25 +2,35 @@
 
 Every name comes from the component's own, so that the two do not meet: `orders` has the pod orders-0, the Service
 orders, the Secret orders-app; `users` has its own. A pod that carries `orders.client_labels` reaches the one and not
-the other.
+the other. `components` is a link here; elsewhere it is a copy of that folder, or a submodule.
 """
-
-import sys
-from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-# A program elsewhere has components/ and cluster.py beside it, as a copy or as a submodule.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from components import cluster
+from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs, namespace_owner
 from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
 from components.restricted_namespace import RestrictedNamespace
 
 config = pulumi.Config()
-provider = k8s.Provider("kubernetes", kubeconfig="", context=config.require("context"))
+context, name = config.require("context"), config.require("namespace")
+provider = k8s.Provider("kubernetes", kubeconfig="", context=context)
 on_cluster = pulumi.ResourceOptions(providers={"kubernetes": provider})
-namespace = RestrictedNamespace(config.require("namespace"), opts=on_cluster)
+
+# The state remembers cluster and namespace, and a change of either is refused.
+known = cluster.read(context, name)
+place = FixedNamespace(
+    "namespace",
+    FixedNamespaceArgs(
+        namespace=name,
+        context=context,
+        cluster=known.identity if known else "",
+        owner=namespace_owner(known.namespace if known else None),
+    ),
+)
+after_place = pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[place]))
+namespace = RestrictedNamespace(name, opts=after_place)
 
 for name in ("orders", "users"):
     database = MongoStatefulSet(

@@ -11,18 +11,22 @@ NAMESPACE = f"two-databases-{secrets.token_hex(4)}"
 
 
 def test_both_come_up_side_by_side_and_know_their_own_users_only() -> None:
-    program = (ROOT / "examples/two-databases/__main__.py").read_text()
-    root = "Path(__file__).resolve().parents[2]"
-    assert root in program
     config = {
         "context": "sandbox",
         "namespace": NAMESPACE,
         "image": "sandbox/mongo:6.0.5",
         "storageClass": "csi-hostpath-sc",
     }
-    with Engine(
-        program.replace("Path(__file__).resolve().parents[2]", f"Path({str(ROOT)!r})"), config=config
-    ) as engine:
+    # The copy of the example's folder has a copy of components/, and nothing else of this project.
+    with Engine(ROOT / "examples/two-databases", config=config) as engine:
+        assert sorted(path.name for path in engine.folder.iterdir() if not path.name.startswith(".")) == [
+            "Pulumi.test.yaml",
+            "Pulumi.yaml",
+            "__main__.py",
+            "components",
+        ]
+        project = engine.folder / "Pulumi.yaml"
+        project.write_text(project.read_text().replace("../../.venv", ".venv"))
         engine.up().ok()
         assert engine.preview("--expect-no-changes").ok().changes.keys() == {"same"}
         outputs = engine.outputs()
