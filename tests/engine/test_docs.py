@@ -39,11 +39,7 @@ NOT_HERE: dict[Block, str] = {
     (README, "Two commands", 0): "they are what runs this test; a clean clone shows them",
     (README, "minikube", 0): "there is no minikube, and no official image",
     (LESSON, "If the URL does not open", 0): "minikube has the tunnel; the other line is in the lesson, too",
-    (
-        CLOUDS,
-        "Create the stack",
-        0,
-    ): "from `stack init` on: there is no cloud; test_a_stack_from_an_example runs the rest",
+    (CLOUDS, "Create the stack", 0): "from `stack init` on: there is no cloud; what comes before is run",
     (SANDBOX, "Parts", 0): "it writes a lock file of the sandbox anew",
     (SANDBOX, "Plugins", 0): "it runs all tests, and this one with them",
     (SANDBOX, "What is left on the machine", 0): "it removes the sandbox on which this test runs",
@@ -162,7 +158,7 @@ def test_every_block_of_the_docs_is_run_or_has_a_reason_why_not() -> None:
     assert not _RUN & NOT_HERE.keys()
 
 
-def test_a_stack_from_an_example(reader: Reader) -> None:
+def test_a_copied_example_declares_what_the_example_does(reader: Reader) -> None:
     ((copy, golden, *_),) = blocks(CLOUDS, "Create the stack")
     reader.type(copy)
     reader.type(golden)
@@ -172,7 +168,7 @@ def test_a_stack_from_an_example(reader: Reader) -> None:
 
 
 @runs(TEAM, "The same by hand", 0)
-def test_the_review_of_a_pull_request_by_hand(tmp_path: Path) -> None:
+def test_a_review_by_hand_previews_and_comments(tmp_path: Path) -> None:
     """In the checkout itself, whose node runs, and its stack: none of it changes anything."""
     ((render, preview, one, comment),) = blocks(TEAM, "The same by hand")
     assert _type(render, ROOT, os.environ) == (ROOT / "tests/golden/eks.yaml").read_text()
@@ -183,7 +179,7 @@ def test_the_review_of_a_pull_request_by_hand(tmp_path: Path) -> None:
 
 
 @runs(CLOUDS, "Any other cluster", 0)
-def test_any_other_cluster(reader: Reader) -> None:
+def test_a_generic_stack_serves_the_game(reader: Reader) -> None:
     ((init, *config, up),) = blocks(CLOUDS, "Any other cluster")
     reader.type(init)
     reader.type_all(config, {"my-context": "sandbox", "my-class": VOLUME_CLASS, "pacman.example": reader.host})
@@ -197,7 +193,7 @@ def test_any_other_cluster(reader: Reader) -> None:
 
 
 @runs(CONFIGURATION, "Set a key", 0, 1)
-def test_config_keys(reader: Reader) -> None:
+def test_config_keys_are_set_and_removed_as_the_page_says(reader: Reader) -> None:
     config, (remove,) = blocks(CONFIGURATION, "Set a key")
     (reader.folder / "config.json").write_text('{"auths": {"registry.example": {"auth": "bWU6c2VjcmV0"}}}')
     reader.type_all(config)
@@ -213,7 +209,7 @@ def test_config_keys(reader: Reader) -> None:
 
 
 @runs(LESSON, "Step by step", *range(8))
-def test_the_lesson(reader: Reader) -> None:
+def test_every_step_of_the_lesson_holds(reader: Reader) -> None:
     classes, things, (forward,), (save, listing), delete, scale, keep, ingress = blocks(LESSON, "Step by step")
     here = {"-n pacman": f"-n {reader.namespace}"}
     by_name = {f"http://{NODE}/": f"-H 'Host: {reader.host}' http://{NODE}/"}
@@ -236,7 +232,7 @@ def test_the_lesson(reader: Reader) -> None:
 
 
 @runs(CLOUDS, "HTTPS", 0)
-def test_https_with_a_certificate_of_ones_own(reader: Reader) -> None:
+def test_a_certificate_of_ones_own_is_served(reader: Reader) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert(reader.host)
     issued.private_key_pem.write_to_path(reader.folder / "tls.key")
@@ -255,7 +251,7 @@ def test_https_with_a_certificate_of_ones_own(reader: Reader) -> None:
 
 @runs(OPERATIONS, "A larger volume", 0)
 @runs(OPERATIONS, "Passwords", 0)
-def test_operations(reader: Reader) -> None:
+def test_a_running_stack_is_previewed_refreshed_and_asked_for_its_passwords(reader: Reader) -> None:
     for command in ("pulumi preview", "pulumi preview --refresh", "pulumi up --refresh", "pulumi refresh"):
         assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
@@ -267,7 +263,7 @@ def test_operations(reader: Reader) -> None:
     assert len(reader.type(password, here)) >= 16
 
 
-def test_what_destroy_leaves(reader: Reader) -> None:
+def test_destroy_leaves_the_config_and_no_namespace(reader: Reader) -> None:
     for command in ("pulumi destroy", "pulumi stack rm --preserve-config"):
         assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
