@@ -37,7 +37,7 @@ class StackPreview(Engine):
         super()._write_project()
         file = self.folder / f"Pulumi.{self._name}.yaml"
         # The namespace of the lesson may be there, of a stack that runs; and the passphrase is the test's own.
-        config = yaml.safe_load(file.read_text())["config"] | {"pacman:namespace": f"preview-{self._name}"}
+        config = yaml.safe_load(file.read_text())["config"] | {"pacman:namespace": _namespace(self._name)}
         if "pacman:ingressChart" in config:
             config["pacman:ingressChart"] = str(_empty_chart(self.folder))
         file.write_text(yaml.safe_dump({"config": config}))
@@ -73,6 +73,10 @@ def cluster_for_every_stack() -> Iterator[Path]:
             _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CRD))
 
 
+def _namespace(stack: str) -> str:
+    return f"preview-{stack}"
+
+
 def _empty_chart(folder: Path) -> Path:
     """A chart of the controller's name and version, in which nothing is."""
     chart = folder / "nginx-ingress"
@@ -83,7 +87,7 @@ def _empty_chart(folder: Path) -> Path:
 
 
 def _missing() -> list[dict[str, Any]]:
-    """What the stacks name and the cluster does not have: classes of volumes and of Ingresses, issuers."""
+    """What the stacks name and the cluster does not have: classes of volumes and of Ingresses, issuers, namespaces."""
     wanted: list[dict[str, Any]] = []
 
     def want(version: str, kind: str, name: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON
@@ -100,6 +104,8 @@ def _missing() -> list[dict[str, Any]]:
             spec = {"controller": "preview.invalid/none"}
             want("networking.k8s.io/v1", "IngressClass", config.ingress_class, spec=spec)
         want("cert-manager.io/v1", "ClusterIssuer", config.ingress_tls_issuer)
+        if not config.create_namespace:
+            want("v1", "Namespace", _namespace(stack))
     return wanted
 
 

@@ -14,9 +14,9 @@ from tools.recorder import Recorded, Resource, SecretValue
 
 Check = Callable[[Recorded], Iterator[str]]
 
-# Kind of what waits -> kind of what it waits for, where no output says so. Each has its reason beside it in the code.
 SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
 """The labels of the pods by which cert-manager answers a challenge; the stack declares none of them."""
+# Kind of what waits -> kind of what it waits for, where no output says so. Each has its reason beside it in the code.
 JUSTIFIED_DEPENDENCIES = {
     "RestrictedNamespace": {"FixedNamespace"},
     "DefaultStorageClass": {"RestrictedNamespace"},
@@ -25,6 +25,10 @@ JUSTIFIED_DEPENDENCIES = {
     "PacmanDeployment": {"MongoStatefulSet"},
     "NginxIngress": {"PacmanDeployment"},
 }
+# In a namespace that somebody else has created, what would wait for the namespace waits for the guard of it.
+JUSTIFIED_IN_A_GIVEN_NAMESPACE = JUSTIFIED_DEPENDENCIES | dict.fromkeys(
+    ("DefaultStorageClass", "MongoStatefulSet", "RegistryCredentials"), frozenset({"FixedNamespace"})
+)
 # All that anybody may do with the Kubernetes API.
 GRANTED = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
 # Components whose objects do not carry their name: they are the namespace, or belong to the stack as a whole.
@@ -245,12 +249,17 @@ def service_links(run: Recorded) -> Iterator[str]:
 
 
 def policies(run: Recorded) -> Iterator[str]:
-    """Every pod is closed to what no policy lets in; a policy without rules closes the namespace."""
+    """Every pod is closed to what no policy lets in; a policy without rules closes a namespace of our own.
+
+    Somebody else's namespace is theirs to close; there, every pod that listens is closed all the same.
+    """
+    ours = bool(run.of("RestrictedNamespace"))
     closing = [r.manifest["spec"] for r in run.of("NetworkPolicy") if "Ingress" in r.manifest["spec"]["policyTypes"]]
-    if not any(not spec["podSelector"] and not spec.get("ingress") for spec in closing):
+    if ours and not any(not spec["podSelector"] and not spec.get("ingress") for spec in closing):
         yield f"Namespace {run.exports['namespace']}: NetworkPolicy: one must select every pod and let nobody in"
     for p in pods(run):
-        if not any(s["podSelector"].get("matchLabels", {}).items() <= p.labels.items() for s in closing):
+        selected = any(s["podSelector"].get("matchLabels", {}).items() <= p.labels.items() for s in closing)
+        if not selected and (ours or p.ports()):
             yield _fault(p.workload, "spec.template.metadata.labels", "no NetworkPolicy selects these pods")
 
 
@@ -264,9 +273,10 @@ def outputs(run: Recorded) -> Iterator[str]:
 def dependencies(run: Recorded) -> Iterator[str]:
     """Order comes from outputs; where no output gives it, `depends_on` does, and nowhere else."""
     by_urn = {r.urn: r for r in run.resources}
+    table = JUSTIFIED_DEPENDENCIES if run.of("RestrictedNamespace") else JUSTIFIED_IN_A_GIVEN_NAMESPACE
     for r in run.resources:
         awaited = {_beside(by_urn[urn], r, by_urn).kind for urn in r.depends_on}
-        justified = JUSTIFIED_DEPENDENCIES.get(r.kind, set())
+        justified = table.get(r.kind, set())
         for kind in sorted(awaited - justified):
             yield _fault(r, "dependsOn", f"that it waits for a {kind} was not justified")
         for kind in sorted(justified - awaited):

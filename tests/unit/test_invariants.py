@@ -22,7 +22,7 @@ def title(check: Check) -> str:
 
 
 def test_the_committed_stacks_are_found() -> None:
-    assert set(stacks()) >= {"dev", "sandbox", "eks", "aks", "gke"}
+    assert set(stacks()) >= {"dev", "sandbox", "eks", "aks", "gke", "platform"}
 
 
 @pytest.mark.parametrize("stack", stacks())
@@ -230,3 +230,12 @@ def test_a_secret_in_an_export_is_reported() -> None:
     faulty = copy.deepcopy(run_of("dev"))
     faulty.exports["mongo_uri"] = unwrap(faulty.exports["mongo_uri"])
     assert list(invariants.secrets(faulty)) == ["export mongo_uri: holds a secret in the open"]
+
+
+def test_a_pod_that_listens_is_closed_in_a_namespace_of_somebody_else_too() -> None:
+    faulty = plant(
+        run_of("platform"), "NetworkPolicy mongo", ("inputs", "spec", "podSelector", "matchLabels"), {"a": "b"}
+    )
+    assert list(invariants.policies(faulty)) == [
+        "StatefulSet mongo: spec.template.metadata.labels: no NetworkPolicy selects these pods"
+    ]
