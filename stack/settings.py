@@ -118,7 +118,9 @@ class Reader:
 
     def fail(self, key: str, value: object, allowed: str) -> None:
         """Notes down that a value is not allowed, and what is."""
-        self.problems.append(f"{PROJECT}:{key} is {json.dumps(value)}: {allowed}")
+        # The engine hands lists and maps over as JSON already.
+        shown = value if isinstance(value, str) and value[:1] in ("[", "{") else json.dumps(value)
+        self.problems.append(f"{PROJECT}:{key} is {shown}: {allowed}")
 
     def get(self, key: str, parse: Callable[[str], T]) -> T | None:
         """The parsed value, or None where it is missing or wrong, which is then in `problems`."""
@@ -140,7 +142,7 @@ class Reader:
         try:
             return parse(value)
         except ValueError as problem:
-            self.fail(key, "[secret]", str(problem))
+            self.fail(key, "(secret)", str(problem))
             return None
 
     def refuse_unknown(self) -> None:

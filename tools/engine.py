@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pulumi.automation.events import EngineEvent, StepEventMetadata
+
 # The CLI hides --event-log unless this is set.
 _EVENTS = {"PULUMI_DEBUG_COMMANDS": "true"}
 # What the person has set for stacks of their own.
@@ -374,45 +376,44 @@ def _read(path: str | Path) -> str:
         return ""
 
 
-def _events(log: Path) -> list[dict[str, Any]]:
+def _events(log: Path) -> list[EngineEvent]:
     """The events so far; the last line may be half written."""
     if not log.exists():
         return []
-    lines = log.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    return [EngineEvent.from_json(json.loads(line)) for line in log.read_text().split("\n")[:-1] if line]
 
 
-def _diagnostics(events: Sequence[Mapping[str, Any]]) -> list[Diagnostic]:
-    found = [event["diagnosticEvent"] for event in events if "diagnosticEvent" in event]
+def _diagnostics(events: Sequence[EngineEvent]) -> list[Diagnostic]:
+    found = [event.diagnostic_event for event in events if event.diagnostic_event]
     return [
-        Diagnostic(each["severity"], each["message"].strip(), each.get("urn", ""), bool(each.get("ephemeral")))
+        Diagnostic(each.severity, each.message.strip(), each.urn or "", bool(each.ephemeral))
         for each in found
-        if each["severity"] != "debug"
+        if each.severity != "debug"
     ]
 
 
-def _result(code: int, printed: str, events: Sequence[Mapping[str, Any]]) -> Result:
-    done = {_key(event["resOutputsEvent"]["metadata"]) for event in events if "resOutputsEvent" in event}
+def _result(code: int, printed: str, events: Sequence[EngineEvent]) -> Result:
+    done = {_key(event.res_outputs_event.metadata) for event in events if event.res_outputs_event}
     steps = [
         Step(
-            op=meta["op"],
-            urn=meta["urn"],
-            diff={path: each["diffKind"] for path, each in (meta.get("detailedDiff") or {}).items()},
+            op=meta.op.value,
+            urn=meta.urn,
+            diff={path: each.diff_kind.value for path, each in (meta.detailed_diff or {}).items()},
             done=_key(meta) in done,
         )
-        for meta in (event["resourcePreEvent"]["metadata"] for event in events if "resourcePreEvent" in event)
+        for meta in (event.resource_pre_event.metadata for event in events if event.resource_pre_event)
     ]
-    failed = {event["resOpFailedEvent"]["metadata"]["urn"] for event in events if "resOpFailedEvent" in event}
-    summaries = [event["summaryEvent"]["resourceChanges"] for event in events if "summaryEvent" in event]
+    failed = {event.res_op_failed_event.metadata.urn for event in events if event.res_op_failed_event}
+    summaries = [event.summary_event.resource_changes for event in events if event.summary_event]
     return Result(
         exit_code=code,
         printed=printed,
         steps=steps,
         failed=frozenset(urn.rpartition("::")[2] for urn in failed),
         diagnostics=_diagnostics(events),
-        changes=summaries[-1] if summaries else {},
+        changes={str(op): count for op, count in summaries[-1].items()} if summaries else {},
     )
 
 
-def _key(meta: Mapping[str, Any]) -> tuple[str, str]:
-    return meta["op"], meta["urn"]
+def _key(meta: StepEventMetadata) -> tuple[str, str]:
+    return meta.op.value, meta.urn

@@ -62,12 +62,30 @@ def play() -> None:
     if not url:
         raise StepError("the stack has no URL: the Ingress has no address; `pulumi up --refresh` reads it again")
 
+    _show_what_runs(namespace, outputs["storage_class"])
+    name, points = _save_score(url)
+
+    _title("The database's pod is deleted; the score is not")
+    _run(f"kubectl delete pod mongo-0 -n {namespace}")
+    began = time.monotonic()
+    _until(lambda: _listed(url, name, points), _BACK_SECONDS, f"{name} is in the list again")
+    _say(f"{name} was back {time.monotonic() - began:.1f} s after the old pod was gone")
+
+    _scale(namespace)
+
+    _title("Without the Ingress: a port-forward")
+    with _port_forward(namespace):
+        page = f"http://127.0.0.1:{_PORT}/"
+        _until(lambda: _listed(page, name, points), _BACK_SECONDS, f"{page} serves the same list")
+
+    print(f"\nThe lesson holds. Play it yourself: {url}")
+
+
+def _show_what_runs(namespace: str, storage_class: str) -> None:
     _title("The default StorageClass is the one that the stack promotes")
     _run("kubectl get storageclass")
     defaults = _from_json("kubectl get storageclass --output json", _default_classes)
-    _expect(
-        defaults == [outputs["storage_class"]], f"{outputs['storage_class']} is the default, the only one", defaults
-    )
+    _expect(defaults == [storage_class], f"{storage_class} is the default, the only one", defaults)
 
     _title("What runs")
     _run(f"kubectl get statefulset,deployment,service,ingress,pod -n {namespace}")
@@ -76,6 +94,9 @@ def play() -> None:
     _run(f"kubectl rollout status statefulset/mongo -n {namespace} --timeout=60s")
     _run(f"kubectl rollout status deployment/pacman -n {namespace} --timeout=60s")
 
+
+def _save_score(url: str) -> tuple[str, int]:
+    """Saves a score that is high enough for the list; returns its name and points."""
     _title(f"A score, posted through the Ingress at {url}")
     name = f"lesson-{secrets.token_hex(3)}"
     scores = _scores(url)
@@ -85,13 +106,11 @@ def play() -> None:
     _say(json.dumps(answer))
     _expect(answer.get("rs") == "success", "the answer says success", answer)
     _until(lambda: _listed(url, name, points), _BACK_SECONDS, f"{name} is in the list of {url}highscores/list")
+    return name, points
 
-    _title("The database's pod is deleted; the score is not")
-    _run(f"kubectl delete pod mongo-0 -n {namespace}")
-    began = time.monotonic()
-    _until(lambda: _listed(url, name, points), _BACK_SECONDS, f"{name} is in the list again")
-    _say(f"{name} was back {time.monotonic() - began:.1f} s after the old pod was gone")
 
+def _scale(namespace: str) -> None:
+    """Scales to ten pods and back."""
     _title("Ten Pacmans")
     before = int(
         _from_json(f"kubectl get deployment pacman -n {namespace} --output json", lambda d: d["spec"]["replicas"])
@@ -106,13 +125,6 @@ def play() -> None:
         _run(f"kubectl scale deployment pacman -n {namespace} --replicas={before}")
     _run(f"kubectl rollout status deployment/pacman -n {namespace} --timeout={_SCALE_SECONDS:.0f}s")
     _say("To keep ten: pulumi config set pacmanReplicas 10, then pulumi up")
-
-    _title("Without the Ingress: a port-forward")
-    with _port_forward(namespace):
-        page = f"http://127.0.0.1:{_PORT}/"
-        _until(lambda: _listed(page, name, points), _BACK_SECONDS, f"{page} serves the same list")
-
-    print(f"\nThe lesson holds. Play it yourself: {url}")
 
 
 def _outputs() -> dict[str, str]:
