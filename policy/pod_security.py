@@ -91,6 +91,10 @@ def _of_container(container: Props, pod: Props) -> Iterator[str]:
         yield "securityContext.capabilities.drop: must hold ALL"
     if any(added != "NET_BIND_SERVICE" for added in items(own, "capabilities", "add")):
         yield "securityContext.capabilities.add: may only hold NET_BIND_SERVICE"
+    yield from _of_connections(container)
+
+
+def _of_connections(container: Props) -> Iterator[str]:
     for port in items(container, "ports"):
         if value(port, "hostPort"):
             yield f"ports[{value(port, 'containerPort')}].hostPort: must not be set"

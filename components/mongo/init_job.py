@@ -52,6 +52,7 @@ def declare_init_job(
         f"{names.name}-init", metadata=names.metadata("-init", names.init), data={"init.js": script}, opts=opts
     )
     run = hashlib.sha256(f"{script}|{image}|{members}|{wanted}".encode()).hexdigest()[:8]
+    container = _container(names, image, members, database, wanted, resources)
     Job(
         f"{names.name}-init",
         # A Job that failed is replaced by the next `up`: it would stay failed for ever.
@@ -62,25 +63,31 @@ def declare_init_job(
             active_deadline_seconds=540,
             template=PodTemplateSpecArgs(
                 metadata=ObjectMetaArgs(labels=names.init.labels),
-                spec=PodSpecArgs(
-                    automount_service_account_token=False,
-                    enable_service_links=False,
-                    restart_policy="Never",
-                    security_context=pod_security(UID, UID),
-                    containers=[_container(names, image, members, database, wanted, resources)],
-                    volumes=[
-                        VolumeArgs(name="script", config_map=ConfigMapVolumeSourceArgs(name=config.metadata.name)),
-                        secret_volume("root", credentials.root_secret),
-                        secret_volume("app", credentials.app_secret),
-                        VolumeArgs(name="tmp", empty_dir=EmptyDirVolumeSourceArgs()),
-                    ],
-                    **placement.pod_fields(),
-                ),
+                spec=_pod(config.metadata.name, credentials, container, placement),
             ),
         ),
         # A Job that failed stays in the cluster under its name: were the next one made first, going back to what was
         # before would meet it there.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+    )
+
+
+def _pod(
+    script: pulumi.Input[str], credentials: Credentials, container: ContainerArgs, placement: Placement
+) -> PodSpecArgs:
+    return PodSpecArgs(
+        automount_service_account_token=False,
+        enable_service_links=False,
+        restart_policy="Never",
+        security_context=pod_security(UID, UID),
+        containers=[container],
+        volumes=[
+            VolumeArgs(name="script", config_map=ConfigMapVolumeSourceArgs(name=script)),
+            secret_volume("root", credentials.root_secret),
+            secret_volume("app", credentials.app_secret),
+            VolumeArgs(name="tmp", empty_dir=EmptyDirVolumeSourceArgs()),
+        ],
+        **placement.pod_fields(),
     )
 
 

@@ -172,29 +172,47 @@ def ports(run: Recorded) -> Iterator[str]:
     services = {s.manifest["metadata"]["name"]: s.manifest["spec"] for s in run.of("Service")}
     for p in pods(run):
         for path, container in p.containers():
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                action = container.get(probe, {})
-                port = (action.get("httpGet") or action.get("tcpSocket") or {}).get("port")
-                if port is not None and port not in p.ports():
-                    yield _fault(p.workload, f"{path}.{probe}", f"asks port {port}, which no container has")
-            env = {e["name"]: e.get("value") for e in container.get("env", [])}
-            if "PORT" in env and env["PORT"] not in map(str, p.ports().values()):
-                yield _fault(p.workload, f"{path}.env[PORT]", f"is {env['PORT']}, which no container has")
-            for host in filter(None, (env.get("MONGO_SERVICE_HOST") or "").split(",")):
-                service = services.get(host.partition(".")[2], {"ports": []})
-                if env.get("MY_MONGO_PORT") not in [str(port["port"]) for port in service["ports"]]:
-                    yield _fault(p.workload, f"{path}.env[MONGO_SERVICE_HOST]", f"{host} has no port of a Service")
+            yield from _probed_ports(p, path, container)
+            yield from _ports_in_environment(p, path, container, services)
+    yield from _ports_of_services(run)
+    yield from _ports_of_policies(run)
+    yield from _ports_of_ingresses(run, services)
+    for w in run.of("StatefulSet"):
+        if services.get(w.manifest["spec"]["serviceName"], {}).get("clusterIP") != "None":
+            yield _fault(w, "spec.serviceName", "must name a headless Service of the stack")
+
+
+def _probed_ports(p: Pods, path: str, container: Mapping[str, Any]) -> Iterator[str]:
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        action = container.get(probe, {})
+        port = (action.get("httpGet") or action.get("tcpSocket") or {}).get("port")
+        if port is not None and port not in p.ports():
+            yield _fault(p.workload, f"{path}.{probe}", f"asks port {port}, which no container has")
+
+
+def _ports_in_environment(
+    p: Pods, path: str, container: Mapping[str, Any], services: Mapping[str, Any]
+) -> Iterator[str]:
+    env = {e["name"]: e.get("value") for e in container.get("env", [])}
+    if "PORT" in env and env["PORT"] not in map(str, p.ports().values()):
+        yield _fault(p.workload, f"{path}.env[PORT]", f"is {env['PORT']}, which no container has")
+    for host in filter(None, (env.get("MONGO_SERVICE_HOST") or "").split(",")):
+        service = services.get(host.partition(".")[2], {"ports": []})
+        if env.get("MY_MONGO_PORT") not in [str(port["port"]) for port in service["ports"]]:
+            yield _fault(p.workload, f"{path}.env[MONGO_SERVICE_HOST]", f"{host} has no port of a Service")
+
+
+def _ports_of_services(run: Recorded) -> Iterator[str]:
     for s in run.of("Service"):
         spec = s.manifest["spec"]
         reached = [p for p in pods(run) if spec["selector"].items() <= p.labels.items()]
         for port in spec["ports"]:
-            if not reached or any(port["targetPort"] not in p.ports() for p in reached):
-                yield _fault(
-                    s, f"spec.ports[{port['name']}].targetPort", f"{port['targetPort']} is no port of its pods"
-                )
-    for w in run.of("StatefulSet"):
-        if services.get(w.manifest["spec"]["serviceName"], {}).get("clusterIP") != "None":
-            yield _fault(w, "spec.serviceName", "must name a headless Service of the stack")
+            target = port["targetPort"]
+            if not reached or any(target not in p.ports() for p in reached):
+                yield _fault(s, f"spec.ports[{port['name']}].targetPort", f"{target} is no port of its pods")
+
+
+def _ports_of_policies(run: Recorded) -> Iterator[str]:
     for policy in run.of("NetworkPolicy"):
         selector = policy.manifest["spec"]["podSelector"].get("matchLabels", {})
         if selector == SOLVER:
@@ -204,13 +222,15 @@ def ports(run: Recorded) -> Iterator[str]:
             opened = {port["port"] for port in rule.get("ports", [])}
             if opened != known:
                 yield _fault(policy, f"spec.ingress[{i}].ports", f"must be {sorted(known)}, is {sorted(opened)}")
+
+
+def _ports_of_ingresses(run: Recorded, services: Mapping[str, Any]) -> Iterator[str]:
     for ingress in run.of("Ingress"):
-        for rule in ingress.manifest["spec"]["rules"]:
-            for path in rule["http"]["paths"]:
-                backend = path["backend"]["service"]
-                open_ports = services.get(backend["name"], {}).get("ports", [])
-                if backend["port"]["number"] not in [port["port"] for port in open_ports]:
-                    yield _fault(ingress, f"spec.rules[{path['path']}].backend", f"no Service has {backend}")
+        for path in (path for rule in ingress.manifest["spec"]["rules"] for path in rule["http"]["paths"]):
+            backend = path["backend"]["service"]
+            open_ports = services.get(backend["name"], {}).get("ports", [])
+            if backend["port"]["number"] not in [port["port"] for port in open_ports]:
+                yield _fault(ingress, f"spec.rules[{path['path']}].backend", f"no Service has {backend}")
 
 
 def tokens(run: Recorded) -> Iterator[str]:

@@ -71,31 +71,31 @@ class Api:
     """Path of every GET to the kind of answer that was asked for."""
 
     def get(self, path: str) -> dict[str, Any] | None:
-        if path == STORAGE:
-            items = [_item(*each) for each in self.storage.items()]
-            for item in items:
-                item["metadata"]["managedFields"] = self.managers.get(item["metadata"]["name"])
-            return {"items": items}
-        if path == INGRESS:
-            spec = {"spec": {"controller": "nginx.example"}}
-            return {"items": [_item(*each) | spec for each in self.ingress.items()]}
-        if path == NODES:
-            return {"items": [_item("node", None) | {"spec": {}} | node for node in self.nodes]}
-        if path == KUBE_SYSTEM and self.uid:
-            return {"metadata": {"name": "kube-system", "uid": self.uid}}
-        if path == INGRESSES:
-            return {"items": self.ingresses}
-        if path == PACMAN and self.address is not None:
-            return {"status": self.address}
-        if path == SETS:
-            return {"items": self.sets}
-        if path == GAMES and self.labels is not None:
-            return {"metadata": {"name": "games", "labels": self.labels} if self.labels else {"name": "games"}}
-        if path == SECRETS:
-            return {"rows": [{"cells": [name, "Opaque", 2, "1d"]} for name in self.secrets] or None}
-        if path == ISSUERS and self.issuers is not None:
-            return {"items": [_item(name, None) for name in self.issuers]}
-        return None
+        """The answer to a GET, None where nothing is."""
+        there: dict[str, dict[str, Any]] = {
+            STORAGE: {"items": [self._storage_class(*each) for each in self.storage.items()]},
+            INGRESS: {
+                "items": [_item(*each) | {"spec": {"controller": "nginx.example"}} for each in self.ingress.items()]
+            },
+            NODES: {"items": [_item("node", None) | {"spec": {}} | node for node in self.nodes]},
+            INGRESSES: {"items": self.ingresses},
+            SETS: {"items": self.sets},
+            SECRETS: {"rows": [{"cells": [name, "Opaque", 2, "1d"]} for name in self.secrets] or None},
+        }
+        if self.uid:
+            there[KUBE_SYSTEM] = {"metadata": {"name": "kube-system", "uid": self.uid}}
+        if self.address is not None:
+            there[PACMAN] = {"status": self.address}
+        if self.labels is not None:
+            there[GAMES] = {"metadata": {"name": "games"} | ({"labels": self.labels} if self.labels else {})}
+        if self.issuers is not None:
+            there[ISSUERS] = {"items": [_item(name, None) for name in self.issuers]}
+        return there.get(path)
+
+    def _storage_class(self, name: str, annotations: dict[str, str] | None) -> dict[str, Any]:
+        item = _item(name, annotations)
+        item["metadata"]["managedFields"] = self.managers.get(name)
+        return item
 
 
 def _item(name: str, annotations: dict[str, str] | None) -> dict[str, Any]:
