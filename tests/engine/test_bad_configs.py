@@ -14,7 +14,7 @@ from queue import SimpleQueue
 import pytest
 
 from tests.harness.kubectl import storage_class
-from tests.harness.program import Program
+from tests.harness.program import CONTEXT, Program
 from tools.engine import Result
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -78,44 +78,44 @@ MISSING = [
     Case(
         {"defaultStorageClass": "gold"},
         (
-            'pacman:defaultStorageClass is "gold": no such StorageClass in context sandbox',
-            "`kubectl --context sandbox get storageclass` lists those that exist",
+            f'pacman:defaultStorageClass is "gold": no such StorageClass in context {CONTEXT}',
+            f"`kubectl --context {CONTEXT} get storageclass` lists those that exist",
         ),
     ),
     Case({"mongoStorageClass": "gold"}, ('pacman:mongoStorageClass is "gold": no such StorageClass', "lists those")),
     Case(
         {"ingressClass": "nginx", "ingressScope": "public", **INSTALL},
         (
-            'pacman:ingressClass is "nginx": belongs to the controller sandbox/nginx in context sandbox',
+            f'pacman:ingressClass is "nginx": belongs to the controller sandbox/nginx in context {CONTEXT}',
             "name another class to install a controller beside it, or use it with ingressController existing",
         ),
     ),
     Case(
         {"mongoMembers": 3, "mongoSpread": "require"},
         (
-            'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context sandbox has 1;',
+            f'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context {CONTEXT} has 1;',
             "add nodes, or set it to prefer",
         ),
     ),
     Case(
         {"ingressTlsIssuer": "letsencrypt"},
         (
-            'pacman:ingressTlsIssuer is "letsencrypt": there is no ClusterIssuer in context sandbox',
+            f'pacman:ingressTlsIssuer is "letsencrypt": there is no ClusterIssuer in context {CONTEXT}',
             "install cert-manager",
         ),
     ),
     Case(
         {"target": "aks", "mongoStorageClass": "managed-csi", "ingressController": "existing"},
         (
-            'pacman:mongoStorageClass is "managed-csi": no such StorageClass in context sandbox',
+            f'pacman:mongoStorageClass is "managed-csi": no such StorageClass in context {CONTEXT}',
             "lists those that exist",
         ),
     ),
     Case(
         {"ingressClass": "traefik"},
         (
-            'pacman:ingressClass is "traefik": no such IngressClass in context sandbox',
-            "`kubectl --context sandbox get ingressclass` lists those that exist",
+            f'pacman:ingressClass is "traefik": no such IngressClass in context {CONTEXT}',
+            f"`kubectl --context {CONTEXT} get ingressclass` lists those that exist",
         ),
     ),
 ]

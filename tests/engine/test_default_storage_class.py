@@ -14,6 +14,7 @@ import pytest
 
 from components.cluster import DEFAULT_CLASS
 from tests.harness.kubectl import Kubectl, storage_class
+from tests.harness.program import CONTEXT
 from tools.engine import Engine
 from tools.recorder import ROOT
 
@@ -81,7 +82,7 @@ class Classes:
 
 @pytest.fixture
 def classes() -> Iterator[Classes]:
-    kubectl = Kubectl("sandbox", "default")
+    kubectl = Kubectl(CONTEXT, "default")
     made = Classes(kubectl)
     with ExitStack() as cleanup:
         for short, mark in made.before.items():

@@ -4,6 +4,7 @@ import json
 import secrets
 
 from tests.harness.kubectl import Kubectl
+from tests.harness.program import CONFIG, CONTEXT, VOLUME_CLASS
 from tools.engine import Engine
 from tools.recorder import ROOT
 
@@ -12,10 +13,10 @@ NAMESPACE = f"two-databases-{secrets.token_hex(4)}"
 
 def test_both_come_up_side_by_side_and_know_their_own_users_only() -> None:
     config = {
-        "context": "sandbox",
+        "context": CONTEXT,
         "namespace": NAMESPACE,
-        "image": "sandbox/mongo:6.0.5",
-        "storageClass": "csi-hostpath-sc",
+        "image": CONFIG["pacman:mongoImage"],
+        "storageClass": VOLUME_CLASS,
     }
     # The copy of the example's folder has a copy of components/, and nothing else of this project.
     with Engine(ROOT / "examples/two-databases", config=config) as engine:
@@ -30,7 +31,7 @@ def test_both_come_up_side_by_side_and_know_their_own_users_only() -> None:
         engine.up().ok()
         assert engine.preview("--expect-no-changes").ok().changes.keys() == {"same"}
         outputs = engine.outputs()
-        kubectl = Kubectl("sandbox", NAMESPACE)
+        kubectl = Kubectl(CONTEXT, NAMESPACE)
         for mine, other in (("orders", "users"), ("users", "orders")):
             user = outputs[f"{mine}_uri"].partition("@")[0]
             assert greets(kubectl, mine, user)

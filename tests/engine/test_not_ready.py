@@ -8,7 +8,7 @@ from tests.harness.program import Program
 from tests.harness.waiting import eventually
 from tools.engine import Result, alive
 
-ABSENT = "sandbox/pacman:9.9.9"
+ABSENT = "registry.invalid/pacman:9.9.9"
 
 
 def deployment(program: Program) -> dict[str, object]:

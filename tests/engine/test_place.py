@@ -6,7 +6,7 @@ There is only one cluster here. So the state is made to say that the stack was d
 import json
 import subprocess
 
-from tests.harness.program import Program
+from tests.harness.program import CONTEXT, Program
 
 
 def deployed_to(program: Program, cluster: str) -> None:
@@ -32,7 +32,7 @@ def test_another_cluster_behind_the_context_is_refused_also_with_refresh() -> No
         for refused in (program.preview(), program.up(), program.up("--refresh")):
             assert refused.exit_code != 0
             (line,) = refused.causes()
-            assert 'pacman:context is "sandbox": leads to another cluster than the one that this stack was' in line
+            assert f'pacman:context is "{CONTEXT}": leads to another cluster than the one that this stack was' in line
         assert program.game.save("still-there", 1)
 
         deployed_to(program, here)
@@ -43,7 +43,7 @@ def test_the_context_may_get_another_name() -> None:
     with Program() as program:
         program.up().ok()
         config = json.loads(program.kubectl("config", "view", "--raw", "--flatten", "--output", "json"))
-        (context,) = [each for each in config["contexts"] if each["name"] == "sandbox"]
+        (context,) = [each for each in config["contexts"] if each["name"] == CONTEXT]
         config["contexts"].append({**context, "name": "renamed"})
         kubeconfig = program.folder / "kubeconfig"
         kubeconfig.touch(mode=0o600)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.program import Program
+from tests.harness.program import CONTEXT, Program
 
 QUOTA = {"limits.cpu": "4", "limits.memory": "8Gi", "requests.cpu": "2", "limits.ephemeral-storage": "8Gi"}
 CREDENTIALS = json.dumps({"auths": {"registry.example": {"auth": "bm9ib2R5OnNlY3JldA=="}}})
@@ -42,7 +42,7 @@ def test_a_namespace_that_does_not_exist_is_refused(given: Program) -> None:
     refused = given.preview()
     assert refused.exit_code != 0
     (line,) = refused.causes()
-    assert f'pacman:namespace is "{given.namespace}-2": no such namespace in context sandbox' in line
+    assert f'pacman:namespace is "{given.namespace}-2": no such namespace in context {CONTEXT}' in line
 
 
 def test_labels_placement_and_credentials_reach_the_first_pod() -> None:

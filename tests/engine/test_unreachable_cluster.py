@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.harness.kubectl import storage_class
-from tests.harness.program import Program
+from tests.harness.program import CONTEXT, Program
 
 # The discard port: nobody listens there.
 NOBODY = "https://127.0.0.1:9"
@@ -31,7 +31,7 @@ def test_a_cluster_that_does_not_answer_is_one_line_and_nothing_is_made(away: st
         refused = program.preview() if command == "preview" else program.up()
         assert refused.exit_code != 0
         assert refused.causes() == [
-            f'pacman:context is "sandbox": its cluster at {NOBODY} does not answer (Connection refused);'
+            f'pacman:context is "{CONTEXT}": its cluster at {NOBODY} does not answer (Connection refused);'
             " start it, or name another context"
         ]
         assert refused.warnings() == ""

@@ -5,6 +5,7 @@ says otherwise, and what it made is gone at the end, also when tests fail.
 """
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -20,29 +21,32 @@ from tests.harness.game import Game
 from tests.harness.kubectl import Kubectl
 from tests.harness.mongo import mongosh, secret
 from tools.engine import Engine
-from tools.recorder import ROOT
+from tools.recorder import ROOT, stack_config
 
+# The committed stack whose config the tests take: `dev`, on minikube with the official images, in real.yml.
+STACK = os.environ.get("TEST_STACK", "sandbox")
+CONFIG = stack_config(STACK)
+CONTEXT = CONFIG["pacman:context"]
 # The address that the node's controller publishes, as minikube's docker driver has it.
-NODE = "192.168.49.2"
+NODE = os.environ.get("TEST_NODE", "192.168.49.2")
 VOLUME_CLASS = "csi-hostpath-sc"
 
 
 class Program(Engine):
-    """The checkout's project with a stack of its own; configured as `Pulumi.sandbox.yaml`, beside what runs there."""
+    """The checkout's project with a stack of its own; configured as the committed stack, beside what runs there."""
 
     def __init__(self, config: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None) -> None:
         super().__init__(ROOT, env=env)
         self.namespace = f"engine-test-{secrets.token_hex(4)}"
         self.host = f"{self.namespace}.example"
-        committed = yaml.safe_load((ROOT / "Pulumi.sandbox.yaml").read_text())["config"]
-        self.config = {key.removeprefix("pacman:"): value for key, value in committed.items()} | {
+        self.config = {key.removeprefix("pacman:"): value for key, value in CONFIG.items()} | {
             "namespace": self.namespace,
             "ingressHost": self.host,
             "defaultStorageClass": "none",
             "mongoStorageClass": VOLUME_CLASS,
             **(config or {}),
         }
-        self.kubectl = Kubectl(self.config["context"], self.namespace)
+        self.kubectl = Kubectl(CONTEXT, self.namespace)
 
     def __enter__(self) -> Self:
         super().__enter__()
