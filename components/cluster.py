@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from components.metadata import is_ours
+from components.metadata import MEMBERS, is_ours
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 """Annotation of the cluster's default StorageClass."""
@@ -81,6 +81,7 @@ class RunningMongo:
     """What a StatefulSet of MongoDB is made with."""
 
     members: int
+    """As this program last deployed it, whatever it was scaled to since."""
     storage_class: str
     volume_size: str
     image: str
@@ -382,7 +383,7 @@ def _running(mongo: Mapping[str, Any]) -> RunningMongo:
     claim = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
     containers = mongo["spec"]["template"]["spec"]["containers"]
     return RunningMongo(
-        mongo["spec"]["replicas"],
+        int(_annotations(mongo).get(MEMBERS, mongo["spec"]["replicas"])),
         claim.get("storageClassName", ""),
         claim["resources"]["requests"]["storage"],
         next((each["image"] for each in containers if each["name"] == "mongo"), ""),

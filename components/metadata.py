@@ -9,6 +9,8 @@ OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "
 """The labels of every object."""
 STACK = "pacman/stack"
 """Annotation of a namespace: project and stack that created it. No label: a stack's name may be too long for one."""
+MEMBERS = "pacman/members"
+"""Annotation of the StatefulSet: how many members its replica set was last deployed with."""
 TAKE_OVER = {"pulumi.com/patchForce": "true"}
 """Annotation of every object: what the program declares is set back, whoever changed it.
 

@@ -80,14 +80,7 @@ def _try(stack: str, env: Mapping[str, str], tests: list[str]) -> None:
     ours = {**env, "PULUMI_STACK": stack, "TEST_STACK": stack, "TEST_NODE": _ingress_address(stack, env)}
     _run(sys.executable, "-m", "tools.lesson", env=ours)
     files = [f"tests/engine/test_{name}.py" for name in tests]
-    _run(
-        sys.executable,
-        "-m",
-        "pytest",
-        "-v",
-        *files,
-        env={key: its for key, its in ours.items() if key != "PULUMI_STACK"},
-    )
+    _run(sys.executable, "-m", "pytest", "-v", *files, env=ours)
 
 
 def _ingress_address(stack: str, env: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from pulumi_kubernetes.apps.v1 import (
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
+from components.metadata import MEMBERS
 from components.mongo.claims import claim_template
 from components.mongo.credentials import declare_credentials
 from components.mongo.init_job import declare_init_job
@@ -111,7 +112,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
     ) -> StatefulSet:
         return StatefulSet(
             names.name,
-            metadata=names.metadata(),
+            # `kubectl scale` changes the replicas and not this: how many members the set has is what the program said.
+            metadata=names.metadata(annotations={MEMBERS: str(args.members)}),
             spec=StatefulSetSpecArgs(
                 replicas=args.members,
                 service_name=service,

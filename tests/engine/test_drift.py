@@ -60,6 +60,7 @@ def scale(kind: str, name: str, replicas: int) -> Change:
 
 CHANGES = [
     scale("Deployment", "pacman", 2),
+    scale("StatefulSet", "mongo", 2),
     edit(
         "StatefulSet", "mongo", "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled", old="Retain", new="Delete"
     ),
