@@ -1,11 +1,14 @@
 """What a member's pod looks like."""
 
+from pathlib import Path
+
 import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
     EmptyDirVolumeSourceArgs,
     EnvVarArgs,
+    ExecActionArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ProbeArgs,
@@ -20,6 +23,7 @@ from components.mongo.naming import PORT, REPLICA_SET, UID, Names
 from components.pods import Placement, Resources, apart, container_security, pod_security, spread
 from components.quantities import GIB, MIB, bytes_of
 
+READY_SCRIPT = Path(__file__).with_name("ready.sh")
 # The keyfile is copied by a container that does nothing else.
 _KEYFILE_RESOURCES = Resources(cpu=("10m",), memory=("64Mi", "256Mi"), disk=("1Mi", "16Mi"))
 
@@ -100,9 +104,10 @@ def _keyfile_container(image: str, resources: Resources) -> ContainerArgs:
 
 
 def _mongod_container(image: str, arguments: list[str], resources: Resources) -> ContainerArgs:
-    # TCP, not a shell: cheap under load, without a password, and not fooled by the first boot's temporary server, which
-    # listens on loopback only.
+    # From outside the pod, where the temporary server of the first boot does not listen.
     answers = TCPSocketActionArgs(port="mongo")
+    # A member without a full copy is not ready, so a rolling update and an eviction wait for it.
+    has_data = ExecActionArgs(command=["bash", "-c", READY_SCRIPT.read_text(), "ready", str(PORT)])
     return ContainerArgs(
         name="mongo",
         image=image,
@@ -118,7 +123,7 @@ def _mongod_container(image: str, arguments: list[str], resources: Resources) ->
         ],
         ports=[ContainerPortArgs(name="mongo", container_port=PORT)],
         startup_probe=ProbeArgs(tcp_socket=answers, period_seconds=1, failure_threshold=300),
-        readiness_probe=ProbeArgs(tcp_socket=answers, period_seconds=2, timeout_seconds=2),
+        readiness_probe=ProbeArgs(exec_=has_data, period_seconds=2, timeout_seconds=2),
         liveness_probe=ProbeArgs(tcp_socket=answers, period_seconds=20, timeout_seconds=5, failure_threshold=6),
         security_context=container_security(),
         resources=resources.args(),

@@ -13,7 +13,7 @@ import pytest
 
 from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
 from components.mongo.init_job import INIT_SCRIPT
-from components.mongo.pod import mongod_arguments
+from components.mongo.pod import READY_SCRIPT, mongod_arguments
 from components.pacman_deployment import INDEXES
 from components.pods import Resources
 from tools.recorder import Recorded, Resource, SecretValue, record, record_program, stack_config, unwrap
@@ -61,11 +61,11 @@ def files(pod: dict[str, Any], container: dict[str, Any]) -> dict[str, dict[str,
 
 class TestReplicaSet:
     @pytest.mark.parametrize("members", [1, 3, 5])
-    def test_it_has_the_members_that_were_asked_for(self, members: int) -> None:
+    def test_the_stateful_set_has_as_many_replicas_as_members(self, members: int) -> None:
         assert spec("StatefulSet", members)["replicas"] == members
 
     @pytest.mark.parametrize("members", [-1, 0, 2, 4, 7])
-    def test_an_even_or_unusual_number_is_refused(self, members: int) -> None:
+    def test_an_even_or_unusual_number_of_members_is_refused(self, members: int) -> None:
         with pytest.raises(ValueError, match=f"mongo: members is {members}: must be 1, 3 or 5"):
             declare(members)
 
@@ -76,7 +76,7 @@ class TestReplicaSet:
         assert all(each["labelSelector"] == spec("StatefulSet", 3)["selector"] for each in spread)
         assert "affinity" not in pod("StatefulSet", 3)
 
-    def test_or_never_two_on_a_node(self) -> None:
+    def test_with_one_per_node_two_members_never_share_a_node(self) -> None:
         apart = declare(3, one_per_node=True).one("StatefulSet").manifest["spec"]
         (term,) = apart["template"]["spec"]["affinity"]["podAntiAffinity"][
             "requiredDuringSchedulingIgnoredDuringExecution"
@@ -121,10 +121,10 @@ class TestVolumes:
             "whenScaled": "Retain",
         }
 
-    def test_another_size_does_not_replace_the_database(self) -> None:
+    def test_another_volume_size_does_not_replace_the_stateful_set(self) -> None:
         assert declare().one("StatefulSet").options["ignoreChanges"] == ["spec.volumeClaimTemplates"]
 
-    def test_all_that_it_writes_elsewhere_is_of_the_pod(self) -> None:
+    def test_what_mongod_writes_besides_its_data_goes_to_volumes_of_the_pod(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]
         found = files(pod("StatefulSet"), mongod)
         assert all("emptyDir" in found[path] for path in ("/tmp", "/data/configdb"))  # noqa: S108
@@ -140,7 +140,7 @@ class TestSecrets:
             "mongo-keyfile": {"length": 512, "special": False},
         }
 
-    def test_the_application_gets_none_but_its_own(self) -> None:
+    def test_the_secret_of_the_application_has_only_its_own_password(self) -> None:
         assert declare().one("Secret", "mongo-app").manifest["stringData"] == {
             "username": "pacman",
             "password": "generated-for-mongo-app",
@@ -151,10 +151,10 @@ class TestSecrets:
             "keyfile": "generated-for-mongo-keyfile",
         }
 
-    def test_both_are_secret_in_the_state(self) -> None:
+    def test_the_data_of_both_secrets_is_secret_in_the_state(self) -> None:
         assert all(isinstance(secret.inputs["stringData"], SecretValue) for secret in declare().of("Secret"))
 
-    def test_mongod_reads_them_as_files_and_none_is_in_the_environment_or_an_argument(self) -> None:
+    def test_mongod_reads_passwords_from_files_and_not_from_environment_or_arguments(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]
         assert environment(mongod)["MONGO_INITDB_ROOT_USERNAME_FILE"] == "/secrets/username"
         assert environment(mongod)["MONGO_INITDB_ROOT_PASSWORD_FILE"] == "/secrets/password"  # noqa: S105 - a path
@@ -178,7 +178,7 @@ class TestAuthentication:
         assert target["emptyDir"] == {"medium": "Memory"}
         assert files(pod("StatefulSet"), mongod)["/keyfile"] == target | {"readOnly": True}
 
-    def test_what_nobody_uses_is_off_in_the_server(self) -> None:
+    def test_scripting_and_zlib_are_off_in_the_server(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]
         assert "--noscripting" in mongod["args"]
         (compressors,) = [arg for arg in mongod["args"] if arg.startswith("--networkMessageCompressors=")]
@@ -224,10 +224,16 @@ class TestMemory:
 
 
 class TestProbes:
-    def test_they_knock_and_start_no_shell(self) -> None:
+    def test_startup_and_liveness_ask_whether_the_port_is_open_which_a_member_that_copies_data_passes(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]
-        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        for probe in ("startupProbe", "livenessProbe"):
             assert mongod[probe]["tcpSocket"] == {"port": "mongo"}
+
+    def test_readiness_asks_whether_the_member_has_all_data(self) -> None:
+        (mongod,) = pod("StatefulSet")["containers"]
+        script = READY_SCRIPT.read_text()
+        assert mongod["readinessProbe"]["exec"] == {"command": ["bash", "-c", script, "ready", "27017"]}
+        assert mongod["readinessProbe"]["timeoutSeconds"] == 2
 
     def test_a_recovery_of_five_minutes_is_no_reason_to_kill(self) -> None:
         (mongod,) = pod("StatefulSet")["containers"]
@@ -238,7 +244,7 @@ class TestProbes:
 
 
 class TestWhoMayReachIt:
-    def test_the_members_the_job_and_whoever_carries_the_client_labels(self) -> None:
+    def test_members_the_init_job_and_pods_with_the_client_labels_may_reach_the_database(self) -> None:
         (rule,) = spec("NetworkPolicy")["ingress"]
         template = {kind: spec(kind)["template"]["metadata"]["labels"] for kind in ("StatefulSet", "Job")}
         members, job, clients = (peer["podSelector"]["matchLabels"] for peer in rule["from"])
@@ -246,10 +252,10 @@ class TestWhoMayReachIt:
         assert job.items() <= template["Job"].items()
         assert clients == {"mongo-client": "true"}
 
-    def test_on_its_one_port(self) -> None:
+    def test_the_policy_opens_only_the_port_of_mongodb(self) -> None:
         assert spec("NetworkPolicy")["ingress"][0]["ports"] == [{"port": 27017, "protocol": "TCP"}]
 
-    def test_the_job_is_none_of_the_pods_that_the_service_leads_to(self) -> None:
+    def test_the_service_does_not_select_the_pod_of_the_init_job(self) -> None:
         labels = spec("Job")["template"]["metadata"]["labels"]
         assert not spec("Service")["selector"].items() <= labels.items()
 
@@ -259,24 +265,24 @@ class TestInitJob:
         name: str = declare(members, image).one("Job").manifest["metadata"]["name"]
         return name
 
-    def test_it_runs_the_script_that_is_committed(self) -> None:
+    def test_the_init_job_runs_the_committed_script(self) -> None:
         assert declare().one("ConfigMap").manifest["data"] == {"init.js": INIT_SCRIPT.read_text()}
         (init,) = pod("Job")["containers"]
         assert init["command"][-1] == "/script/init.js"
         assert files(pod("Job"), init)["/script"]["configMap"] == {"name": "mongo-init"}
 
-    def test_it_is_told_all_members_and_the_namespace_whose_domain_completes_them(self) -> None:
+    def test_the_init_job_gets_the_names_of_all_members_and_the_namespace(self) -> None:
         (init,) = pod("Job", 3)["containers"]
         members = environment(init)["MEMBERS"].split(",")
         assert members == [f"mongo-{ordinal}.mongo:27017" for ordinal in range(3)]
         assert environment(init)["NAMESPACE"] == "arcade"
 
-    def test_it_knows_the_set_and_the_database(self) -> None:
+    def test_the_init_job_gets_the_names_of_replica_set_and_database(self) -> None:
         (init,) = pod("Job")["containers"]
         assert environment(init)["REPLICA_SET"] == "rs0"
         assert environment(init)["DATABASE"] == "pacman"
 
-    def test_it_creates_the_indexes_that_it_is_given_and_others_are_another_job(self) -> None:
+    def test_the_init_job_creates_the_given_indexes_and_other_indexes_are_another_job(self) -> None:
         given = {"scores": {"score": -1, "name": 1}}
         run = declare(indexes=json.dumps(given))
         (init,) = run.one("Job").manifest["spec"]["template"]["spec"]["containers"]
@@ -297,17 +303,17 @@ class TestInitJob:
         paths = re.findall(r'secret\("([a-z/]+)"\)', INIT_SCRIPT.read_text())
         assert {f"/secrets/{path.split('/')[0]}" for path in paths} == secrets
 
-    def test_the_same_wish_is_the_same_job_and_another_one_another(self) -> None:
+    def test_another_image_or_number_of_members_is_another_job(self) -> None:
         assert self.job_name() == self.job_name()
         assert re.fullmatch(r"mongo-init-[0-9a-f]{8}", self.job_name())
         assert len({self.job_name(), self.job_name(3), self.job_name(1, "mongo:7.0.43")}) == 3
 
-    def test_it_ends_before_the_engine_stops_waiting_for_it(self) -> None:
+    def test_the_init_job_ends_before_the_engine_stops_waiting_for_it(self) -> None:
         assert spec("Job")["activeDeadlineSeconds"] < 600
         assert spec("Job")["backoffLimit"] <= 3
         assert pod("Job")["restartPolicy"] == "Never"
 
-    def test_a_failure_says_why_where_people_look(self) -> None:
+    def test_a_failed_init_job_puts_the_reason_into_the_status_of_its_pod(self) -> None:
         (init,) = pod("Job")["containers"]
         assert init["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
@@ -334,7 +340,7 @@ class TestOutputs:
         assert made[0].database == "pacman"
 
 
-def test_two_of_them_can_live_in_one_namespace() -> None:
+def test_two_databases_can_live_in_one_namespace() -> None:
     def key(r: Resource) -> tuple[str, str]:
         return r.type, r.manifest["metadata"]["name"]
 
