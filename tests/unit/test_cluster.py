@@ -161,7 +161,7 @@ def use(folder: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("KUBECONFIG", str(path))
 
 
-def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
+def test_the_client_reads_the_classes_and_their_default_marks(api: Api) -> None:
     api.storage = {
         "standard": {DEFAULT_CLASS: "true"},
         "slow": {DEFAULT_CLASS: "false"},
@@ -181,18 +181,18 @@ def test_reads_the_classes_and_their_default_marks(api: Api) -> None:
     assert api.authorization == {"Bearer of-this-person"}
 
 
-def test_a_cluster_without_classes_is_not_one_that_cannot_be_read(api: Api) -> None:
+def test_a_cluster_without_classes_is_known_to_have_none(api: Api) -> None:
     assert cluster.read("arcade", "games") == EMPTY
 
 
-def test_tells_by_what_helm_writes_whose_an_ingress_class_is(api: Api) -> None:
+def test_an_ingress_class_belongs_to_the_helm_release_that_its_annotations_name(api: Api) -> None:
     api.ingress = {"nginx": {"meta.helm.sh/release-namespace": "web", "meta.helm.sh/release-name": "front"}}
     known = cluster.read("arcade", "games")
     assert known
     assert known.ingress == {"nginx": IngressClass("nginx.example", "web/front")}
 
 
-def test_counts_the_linux_nodes_that_take_any_pod(api: Api) -> None:
+def test_only_linux_nodes_that_take_any_pod_are_counted(api: Api) -> None:
     def node(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
         return {"metadata": {"name": "node", "labels": {"kubernetes.io/os": fields.pop("os", "linux")}}, "spec": fields}
 
@@ -205,7 +205,7 @@ def test_counts_the_linux_nodes_that_take_any_pod(api: Api) -> None:
     assert known.nodes == len(["no labels at all", "linux", "linux, no taints", "PreferNoSchedule"])
 
 
-def test_lists_the_issuers_of_cert_manager(api: Api) -> None:
+def test_the_client_lists_the_issuers_of_cert_manager(api: Api) -> None:
     api.issuers = ["own", "letsencrypt"]
     known = cluster.read("arcade", "games")
     assert known
@@ -224,14 +224,14 @@ def running_mongo() -> dict[str, Any]:
     return {"metadata": {"name": "mongo", "labels": OURS}, "spec": spec}
 
 
-def test_sees_what_the_database_was_made_with(api: Api) -> None:
+def test_the_client_reads_what_the_running_database_was_created_with(api: Api) -> None:
     api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, running_mongo()]
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32")
 
 
-def test_sees_the_database_and_its_namespace_if_nothing_of_the_cluster_may_be_listed(api: Api) -> None:
+def test_the_running_database_is_known_if_nothing_of_the_cluster_may_be_listed(api: Api) -> None:
     api.sets, api.labels = [running_mongo()], OURS
     api.forbidden = {STORAGE, INGRESS, INGRESSES, NODES, ISSUERS, KUBE_SYSTEM, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(
@@ -239,14 +239,14 @@ def test_sees_the_database_and_its_namespace_if_nothing_of_the_cluster_may_be_li
     )
 
 
-def test_a_database_of_somebody_else_is_none_of_ours(api: Api) -> None:
+def test_a_stateful_set_of_somebody_else_is_not_taken_for_the_database(api: Api) -> None:
     api.sets = [_item("mongo", None) | {"spec": {"replicas": 1}}]
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo is None
 
 
-def test_lists_secrets_as_kubectl_shows_them_without_what_is_in_them(api: Api) -> None:
+def test_the_client_asks_for_the_names_of_secrets_and_not_for_their_contents(api: Api) -> None:
     api.secrets = ["cert", "other"]
     known = cluster.read("arcade", "games")
     assert known
@@ -254,14 +254,14 @@ def test_lists_secrets_as_kubectl_shows_them_without_what_is_in_them(api: Api) -
     assert api.accepted[SECRETS] == "application/json;as=Table;g=meta.k8s.io;v=v1"
 
 
-def test_reads_the_metadata_of_the_namespace(api: Api) -> None:
+def test_the_client_reads_the_metadata_of_the_namespace(api: Api) -> None:
     api.labels = OURS
     known = cluster.read("arcade", "games")
     assert known
     assert known.namespace == {"name": "games", "labels": OURS}
 
 
-def test_a_namespace_that_is_not_there_has_no_metadata(api: Api) -> None:
+def test_a_namespace_that_does_not_exist_has_empty_metadata(api: Api) -> None:
     assert api.labels is None
     known = cluster.read("arcade", "games")
     assert known
@@ -279,7 +279,7 @@ def test_a_cluster_is_identified_by_the_uid_of_kube_system(api: Api) -> None:
     assert known.identity == ""
 
 
-def test_lists_the_hosts_that_ingresses_serve_with_class_and_paths(api: Api) -> None:
+def test_the_client_lists_the_hosts_of_all_ingresses_with_class_and_paths(api: Api) -> None:
     def ingress(
         name: str, *rules: dict[str, Any], annotations: dict[str, str] | None = None, **spec: str
     ) -> dict[str, Any]:
@@ -311,31 +311,31 @@ def test_lists_the_hosts_that_ingresses_serve_with_class_and_paths(api: Api) -> 
         (None, ("", "")),
     ],
 )
-def test_reads_the_address_that_a_controller_published(
+def test_the_client_reads_the_address_that_a_controller_published(
     api: Api, entries: list[dict[str, str]] | None, address: tuple[str, str]
 ) -> None:
     api.address = {"loadBalancer": {"ingress": entries}}
     assert cluster.wait_for_ingress_address("arcade", "games", "pacman", 0) == address
 
 
-def test_waits_for_an_address_until_the_controller_publishes_one(api: Api) -> None:
+def test_the_client_waits_until_the_controller_publishes_an_address(api: Api) -> None:
     api.address = {}
     threading.Timer(0.3, lambda: setattr(api, "address", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})).start()
     assert cluster.wait_for_ingress_address("arcade", "games", "pacman", 20) == ("192.0.2.1", "")
 
 
-def test_a_context_that_the_kubeconfig_does_not_have_is_told(api: Api) -> None:
+def test_a_context_that_the_kubeconfig_does_not_have_is_an_error(api: Api) -> None:
     with pytest.raises(cluster.UnknownContextError):
         cluster.read("unknown", "games")
     assert api.authorization == set()
 
 
-def test_what_may_not_be_listed_is_not_known_and_the_rest_is(api: Api) -> None:
+def test_what_may_not_be_listed_is_unknown_and_the_rest_is_known(api: Api) -> None:
     api.forbidden = {STORAGE, INGRESSES, NODES, ISSUERS, SETS, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(ingress={}, namespace={})
 
 
-def test_leaves_no_key_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_stays_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
@@ -356,7 +356,7 @@ def test_a_cluster_at_whose_address_nobody_listens_is_an_error_with_address_and_
         assert str(told.value) == "http://127.0.0.1:1 does not answer (Connection refused)"
 
 
-def test_knows_nothing_without_a_kubeconfig(
+def test_without_a_kubeconfig_nothing_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[], str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -364,7 +364,7 @@ def test_knows_nothing_without_a_kubeconfig(
     assert "No configuration found" in why()
 
 
-def test_gives_up_within_a_few_seconds_on_a_cluster_that_accepts_and_says_nothing(
+def test_a_cluster_that_accepts_connections_and_answers_nothing_costs_a_few_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[], str]
 ) -> None:
     monkeypatch.setattr(cluster, "SECONDS", 0.2)
@@ -380,7 +380,7 @@ def marks_of(api: Api) -> dict[str, dict[str, str | None]]:
     return {path.removeprefix(f"{STORAGE}/"): body["metadata"]["annotations"] for path, _, body in api.patches}
 
 
-def test_takes_the_marks_and_notes_them_down_on_the_classes(api: Api) -> None:
+def test_the_first_stack_reads_the_default_marks_and_notes_them_down_on_the_classes(api: Api) -> None:
     api.storage = {"standard": {DEFAULT_CLASS: "true"}, "bare": None, "other": {DEFAULT_CLASS: "false"}}
     assert cluster.take_default_marks("arcade", ["standard", "bare", "new"]) == {
         "standard": "true",
@@ -391,19 +391,19 @@ def test_takes_the_marks_and_notes_them_down_on_the_classes(api: Api) -> None:
     assert {kind for _, kind, _ in api.patches} == {"application/merge-patch+json"}
 
 
-def test_a_second_stack_takes_the_marks_of_before_the_first_one(api: Api) -> None:
+def test_a_second_stack_reads_the_default_marks_of_before_the_first_one(api: Api) -> None:
     api.storage = {"standard": {DEFAULT_CLASS: "false", DEFAULT_BEFORE: "true"}, "csi": {DEFAULT_BEFORE: ""}}
     assert cluster.take_default_marks("arcade", ["standard", "csi"]) == {"standard": "true", "csi": ""}
     assert api.patches == []
 
 
-def test_marks_that_cannot_be_read_are_an_error(api: Api) -> None:
+def test_default_marks_that_may_not_be_read_are_an_error(api: Api) -> None:
     api.forbidden = {STORAGE}
     with pytest.raises(Exception, match="403"):
         cluster.take_default_marks("arcade", ["standard"])
 
 
-def test_restores_the_mark_of_a_class_that_has_none_now(api: Api) -> None:
+def test_a_class_without_a_default_mark_gets_back_the_one_that_it_had(api: Api) -> None:
     api.storage = {"standard": {"x": "y", DEFAULT_BEFORE: "true"}, "csi": None, "bare": {DEFAULT_BEFORE: ""}}
     cluster.restore_default_marks("arcade", {"standard": "true", "csi": "false", "bare": ""})
     assert marks_of(api) == {
@@ -413,13 +413,13 @@ def test_restores_the_mark_of_a_class_that_has_none_now(api: Api) -> None:
     }
 
 
-def test_restores_nothing_to_a_class_that_is_gone_or_was_marked_by_somebody_since(api: Api) -> None:
+def test_a_class_that_is_gone_or_that_somebody_has_marked_since_gets_no_default_mark_back(api: Api) -> None:
     api.storage = {"csi": None, "standard": {DEFAULT_CLASS: "false"}}
     cluster.restore_default_marks("arcade", {"csi": "", "gone": "true", "standard": "true"})
     assert api.patches == []
 
 
-def test_leaves_everything_to_a_stack_that_still_holds_the_mark(api: Api) -> None:
+def test_a_default_mark_that_another_stack_still_holds_is_left_to_it(api: Api) -> None:
     fields: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{DEFAULT_CLASS}": {}}}}
     api.storage = {"standard": {DEFAULT_CLASS: "false", DEFAULT_BEFORE: "true"}}
     api.managers = {"standard": [{"manager": "pulumi-kubernetes-1a2b3c4d", "fieldsV1": fields}]}
@@ -427,7 +427,7 @@ def test_leaves_everything_to_a_stack_that_still_holds_the_mark(api: Api) -> Non
     assert api.patches == []
 
 
-def test_says_when_it_could_not_restore(api: Api) -> None:
+def test_a_default_mark_that_may_not_be_restored_is_an_error(api: Api) -> None:
     api.forbidden = {STORAGE}
     with pytest.raises(Exception, match="403"):
         cluster.restore_default_marks("arcade", {"standard": "true"})

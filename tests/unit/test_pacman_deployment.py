@@ -53,12 +53,12 @@ def environment() -> dict[str, Any]:
 
 
 class TestScale:
-    def test_without_an_autoscaler_the_program_says_how_many(self) -> None:
+    def test_without_an_autoscaler_the_deployment_keeps_the_replicas_of_the_config(self) -> None:
         run = declare()
         assert run.of("HorizontalPodAutoscaler") == []
         assert "ignoreChanges" not in run.one("Deployment").options
 
-    def test_an_autoscaler_goes_from_the_replicas_up_and_has_them_to_itself(self) -> None:
+    def test_an_autoscaler_starts_at_the_replicas_and_pulumi_then_ignores_their_number(self) -> None:
         run = declare(max_replicas=6)
         scaler = run.one("HorizontalPodAutoscaler").manifest["spec"]
         assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
@@ -68,7 +68,7 @@ class TestScale:
         assert run.one("Deployment").options["ignoreChanges"] == ["spec.replicas"]
         assert run.one("Deployment").manifest["spec"]["replicas"] == 2, "or it would begin with 1"
 
-    def test_whoever_scaled_last_is_no_conflict(self) -> None:
+    def test_a_deployment_that_somebody_scaled_is_no_conflict(self) -> None:
         assert declare().one("Deployment").manifest["metadata"]["annotations"] == {"pulumi.com/patchForce": "true"}
 
     def test_an_autoscaler_below_the_replicas_is_refused(self) -> None:
@@ -88,19 +88,19 @@ class TestScale:
 
 class TestPods:
     @pytest.mark.parametrize("replicas", [1, 10])
-    def test_there_are_as_many_as_were_asked_for(self, replicas: int) -> None:
+    def test_the_deployment_has_as_many_replicas_as_the_config_says(self, replicas: int) -> None:
         assert deployment(replicas=replicas)["replicas"] == replicas
 
     @pytest.mark.parametrize("replicas", [0, -1])
-    def test_none_at_all_is_refused(self, replicas: int) -> None:
+    def test_fewer_than_one_replica_is_refused(self, replicas: int) -> None:
         with pytest.raises(ValueError, match=f"pacman: replicas is {replicas}: must be 1 or more"):
             declare(replicas)
 
-    def test_they_carry_the_labels_that_open_the_database(self) -> None:
+    def test_pods_have_the_labels_that_open_the_database(self) -> None:
         assert deployment()["template"]["metadata"]["labels"]["mongo-client"] == "true"
         assert "mongo-client" not in deployment()["selector"]["matchLabels"]
 
-    def test_they_run_as_the_user_of_the_image(self) -> None:
+    def test_pods_run_as_the_user_of_the_image(self) -> None:
         assert pod()["securityContext"]["runAsUser"] == 100
         assert pod()["securityContext"]["runAsGroup"] == 101
 
@@ -109,7 +109,7 @@ class TestEnvironment:
     def test_scores_go_to_the_database_and_not_to_memory(self) -> None:
         assert environment()["DB_TYPE"] == "mongo"
 
-    def test_it_knows_every_member_and_the_set_so_that_it_heals_from_an_outage(self) -> None:
+    def test_the_app_knows_every_member_and_the_replica_set_so_that_it_finds_a_new_primary(self) -> None:
         assert environment()["MONGO_SERVICE_HOST"] == "mongo-0.mongo,mongo-1.mongo"
         assert environment()["MY_MONGO_PORT"] == "27017"
         assert environment()["MONGO_REPLICA_SET"] == "rs0"
@@ -119,37 +119,37 @@ class TestEnvironment:
         assert environment()["MONGO_AUTH_USER"] == {"secretKeyRef": {"name": "mongo-app", "key": "username"}}
         assert environment()["MONGO_AUTH_PWD"] == {"secretKeyRef": {"name": "mongo-app", "key": "password"}}
 
-    def test_it_knows_its_node_to_say_where_a_score_was_made(self) -> None:
+    def test_the_app_knows_its_node_to_say_where_a_score_was_made(self) -> None:
         assert environment()["MY_NODE_NAME"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
 
-    def test_it_gives_up_a_member_that_is_gone_before_a_request_gives_up(self) -> None:
+    def test_the_app_gives_up_a_member_that_is_gone_before_a_request_gives_up(self) -> None:
         """Each request gives up after 5 s, and would wait for a gone address for 10 s by default."""
         assert int(environment()["MONGO_CONNECT_TIMEOUT_MS"]) < 5000
 
-    def test_it_waits_for_a_database_that_is_away_when_it_starts_but_less_than_its_startup_probe(self) -> None:
+    def test_the_app_waits_for_the_database_at_its_start_but_less_than_the_startup_probe(self) -> None:
         """By default it ends after 5 s, and Kubernetes starts it again in ever longer intervals."""
         probe = container()["startupProbe"]
         waits = int(environment()["MONGO_SERVER_SELECTION_TIMEOUT_MS"]) / 1000
         assert 5 < waits < probe["periodSeconds"] * probe["failureThreshold"]
 
-    def test_it_logs_no_request_and_no_probe_unless_the_config_says_so(self) -> None:
+    def test_the_app_logs_no_request_and_no_probe_unless_the_config_says_so(self) -> None:
         assert environment()["LOG_LEVEL"] == "warn"
         run = record_program(stack_config("dev") | {"pacman:pacmanLogLevel": "info"})
         (game,) = run.one("Deployment").manifest["spec"]["template"]["spec"]["containers"]
         assert {"name": "LOG_LEVEL", "value": "info"} in game["env"]
 
-    def test_it_listens_where_the_container_port_says(self) -> None:
+    def test_the_app_listens_on_the_container_port(self) -> None:
         assert environment()["PORT"] == str(container()["ports"][0]["containerPort"]) == "8080"
 
-    def test_no_service_gets_into_it_as_a_variable(self) -> None:
+    def test_no_service_becomes_an_environment_variable(self) -> None:
         assert pod()["enableServiceLinks"] is False
 
 
 class TestProbes:
-    def test_ready_means_that_the_database_answers(self) -> None:
+    def test_readiness_asks_whether_the_database_answers(self) -> None:
         assert container()["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
 
-    def test_an_outage_of_the_database_restarts_nothing(self) -> None:
+    def test_liveness_does_not_ask_the_database_so_that_its_outage_restarts_nothing(self) -> None:
         assert container()["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
 
     def test_a_start_that_hangs_is_ended_by_a_restart(self) -> None:
@@ -167,7 +167,7 @@ class TestRollout:
     def test_a_pod_that_leaves_still_serves_until_everybody_knows(self) -> None:
         assert container()["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
 
-    def test_and_then_has_the_ten_seconds_that_it_gives_to_open_connections(self) -> None:
+    def test_a_pod_that_leaves_has_ten_seconds_for_open_connections_after_the_drain(self) -> None:
         drain = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert pod()["terminationGracePeriodSeconds"] > drain + 10
 
@@ -184,22 +184,22 @@ class TestWayIn:
         assert spec["type"] == "ClusterIP"
         assert spec["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
 
-    def test_everybody_may_open_the_page_and_nothing_else(self) -> None:
+    def test_everybody_may_reach_the_port_of_the_app_and_no_other(self) -> None:
         assert declare().one("NetworkPolicy").manifest["spec"]["ingress"] == [
             {"ports": [{"port": 8080, "protocol": "TCP"}]}
         ]
 
-    def test_it_gives_out_the_name_of_the_service(self) -> None:
+    def test_the_name_of_the_service_is_an_output(self) -> None:
         assert declare().one("PacmanDeployment").outputs == {"service": "pacman"}
 
 
 class TestRights:
-    def test_with_location_it_may_read_nodes_and_nothing_else(self) -> None:
+    def test_with_location_the_app_may_get_nodes_and_nothing_else(self) -> None:
         assert declare().one("ClusterRole").manifest["rules"] == [
             {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
         ]
 
-    def test_the_right_belongs_to_its_own_account(self) -> None:
+    def test_the_right_to_get_nodes_belongs_to_the_account_of_the_app(self) -> None:
         binding = declare().one("ClusterRoleBinding").manifest
         role = declare().one("ClusterRole").manifest["metadata"]["name"]
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
@@ -207,15 +207,15 @@ class TestRights:
         assert pod()["serviceAccountName"] == "pacman"
         assert pod()["automountServiceAccountToken"] is True
 
-    def test_two_stacks_on_one_cluster_do_not_share_it(self) -> None:
+    def test_two_stacks_on_one_cluster_do_not_share_the_cluster_role(self) -> None:
         assert declare().one("ClusterRole").manifest["metadata"]["name"] == "arcade:pacman-node-reader"
 
-    def test_without_location_it_has_neither_right_nor_token(self) -> None:
+    def test_without_location_the_app_has_neither_cluster_role_nor_token(self) -> None:
         run = declare(location=False)
         assert run.of("ClusterRole") == run.of("ClusterRoleBinding") == []
         assert pod(location=False)["automountServiceAccountToken"] is False
 
-    def test_without_location_everything_else_stays(self) -> None:
+    def test_without_location_everything_but_the_cluster_role_is_the_same(self) -> None:
         withdrawn = {"ClusterRole", "ClusterRoleBinding"}
         one, other = ({r.kind for r in declare(location=location).resources} for location in (True, False))
         assert one - other == withdrawn

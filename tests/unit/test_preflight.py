@@ -45,7 +45,7 @@ def test_a_demoted_class_that_does_not_exist_is_left_out() -> None:
     assert preflight.check(config(demoteStorageClasses='["gp2"]'), MINIKUBE) == ()
 
 
-def test_a_cluster_that_cannot_be_read_is_left_to_the_provider() -> None:
+def test_without_knowledge_of_the_cluster_all_classes_of_the_config_are_demoted() -> None:
     assert preflight.check(config(demoteStorageClasses='["gp2","standard"]'), None) == ("gp2", "standard")
 
 
@@ -62,7 +62,7 @@ def test_a_cluster_that_does_not_answer_stops_a_preview_and_an_up(monkeypatch: p
     )
 
 
-def test_a_missing_default_class_is_named_once_with_the_way_to_list_them_and_the_mend() -> None:
+def test_a_missing_default_class_is_reported_once_with_the_commands_that_list_and_install_it() -> None:
     known = Cluster({"standard": "true"}, NGINX)
     assert problems(known) == [
         'pacman:defaultStorageClass is "csi-hostpath-sc": no such StorageClass in context minikube;'
@@ -71,12 +71,12 @@ def test_a_missing_default_class_is_named_once_with_the_way_to_list_them_and_the
     ]
 
 
-def test_a_missing_class_of_the_volumes() -> None:
+def test_a_missing_class_of_the_volumes_is_reported() -> None:
     (line,) = problems(MINIKUBE, mongoStorageClass="fast")
     assert line.startswith('pacman:mongoStorageClass is "fast": no such StorageClass in context minikube; `kubectl')
 
 
-def test_a_missing_ingress_class() -> None:
+def test_a_missing_ingress_class_is_reported_with_the_commands_that_list_and_install_it() -> None:
     (line,) = problems(Cluster(MINIKUBE.storage, {}))
     assert line == (
         'pacman:ingressClass is "nginx": no such IngressClass in context minikube;'
@@ -92,7 +92,7 @@ def test_another_kind_of_cluster_gets_no_advice_about_minikube() -> None:
     assert all("kubectl --context arcade get " in line for line in told)
 
 
-def test_all_that_is_missing_is_told_at_once() -> None:
+def test_everything_that_is_missing_is_reported_at_once() -> None:
     told = problems(Cluster({}, {}), mongoStorageClass="fast")
     assert [line.split(" ")[0] for line in told] == [
         "pacman:defaultStorageClass",
@@ -104,16 +104,16 @@ def test_all_that_is_missing_is_told_at_once() -> None:
 EKS = {"target": "eks", "context": "arcade", "ingressChart": "oci://charts.example/nginx-ingress"}
 
 
-def test_a_class_that_the_program_makes_need_not_be_there() -> None:
+def test_a_class_that_the_program_creates_need_not_exist() -> None:
     assert preflight.check(config(**EKS), Cluster({}, {})) == ()
 
 
-def test_a_class_of_that_cluster_has_to_be_there_all_the_same() -> None:
+def test_another_class_for_the_volumes_must_exist_on_a_target_that_creates_one() -> None:
     (line,) = problems(Cluster({}, {}), **EKS, mongoStorageClass="fast")
     assert line.startswith('pacman:mongoStorageClass is "fast": no such StorageClass in context arcade')
 
 
-class TestCollision:
+class TestClassOfAnInstalledController:
     OURS = "pacman-ingress/pacman-ingress"
 
     @pytest.mark.parametrize(
@@ -125,23 +125,23 @@ class TestCollision:
             (IngressClass("k8s.io/ingress-nginx", OURS), f"the Helm release {OURS}"),
         ],
     )
-    def test_a_class_that_is_somebody_elses_is_not_installed_over(self, owner: IngressClass, named: str) -> None:
+    def test_an_ingress_class_of_somebody_else_is_refused(self, owner: IngressClass, named: str) -> None:
         (line,) = problems(Cluster({}, {"nginx": owner}), **EKS, ingressClass="nginx")
         assert line == (
             f'pacman:ingressClass is "nginx": belongs to {named} in context arcade; name another class to install'
             " a controller beside it, or use it with ingressController existing"
         )
 
-    def test_the_one_that_this_stack_made_is_its_own(self) -> None:
+    def test_an_ingress_class_that_this_stack_created_is_accepted(self) -> None:
         known = Cluster({}, {"pacman-nginx": IngressClass("nginx.org/ingress-controller", self.OURS)})
         assert preflight.check(config(**EKS), known) == ()
 
-    def test_a_class_that_nobody_has_is_free(self) -> None:
+    def test_an_ingress_class_that_does_not_exist_is_accepted(self) -> None:
         assert preflight.check(config(**EKS), Cluster({}, NGINX)) == ()
 
 
 class TestNodes:
-    def test_too_few_for_members_that_must_not_share_one(self) -> None:
+    def test_too_few_nodes_for_members_that_must_not_share_one_are_refused(self) -> None:
         known = Cluster(MINIKUBE.storage, NGINX, nodes=2)
         assert problems(known, mongoMembers="3", mongoSpread="require") == [
             'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context minikube has 2;'
@@ -149,11 +149,11 @@ class TestNodes:
         ]
 
     @pytest.mark.parametrize(("nodes", "spread"), [(3, "require"), (1, "prefer"), (None, "require")])
-    def test_enough_or_not_needed_or_not_known(self, nodes: int | None, spread: str) -> None:
+    def test_nodes_that_are_enough_or_not_needed_or_unknown_are_accepted(self, nodes: int | None, spread: str) -> None:
         known = Cluster(MINIKUBE.storage, NGINX, nodes=nodes)
         assert preflight.check(config(mongoMembers="3", mongoSpread=spread), known) == ("standard",)
 
-    def test_a_cloud_may_add_them_so_it_only_warns(self, warned: list[str]) -> None:
+    def test_too_few_nodes_are_a_warning_on_a_cloud_that_may_add_some(self, warned: list[str]) -> None:
         assert preflight.check(config(**EKS), Cluster({}, {}, nodes=1)) == ()
         assert warned == [
             "3 members need as many nodes that take pods, context arcade has 1: the cluster has to add some,"
@@ -168,13 +168,13 @@ class TestIngressOfSomebodyElse:
     def known(ingress: str = "web/front", ingress_class: str = "nginx", host: str = "", path: str = "/") -> Cluster:
         return Cluster(MINIKUBE.storage, NGINX, (TakenHost(ingress, ingress_class, host, frozenset({path})),))
 
-    def test_one_without_a_host_on_the_same_class_and_path_is_refused(self) -> None:
+    def test_an_ingress_without_a_host_on_the_same_class_and_path_is_refused(self) -> None:
         assert problems(self.known()) == [
             'pacman:ingressHost is "": the Ingress web/front in context minikube serves every host name of class nginx'
             " already; set another ingressHost, such as pacman.example"
         ]
 
-    def test_one_with_the_same_host_is_refused(self) -> None:
+    def test_an_ingress_with_the_same_host_is_refused(self) -> None:
         assert problems(self.known(host="games.example", path="/js"), ingressHost="games.example") == [
             'pacman:ingressHost is "games.example": the Ingress web/front in context minikube serves that host name of'
             " class nginx already; set another ingressHost, such as pacman.example"
@@ -191,26 +191,26 @@ class TestIngressOfSomebodyElse:
         ],
         ids=["ours", "other-class", "no-class", "other-host", "other-path"],
     )
-    def test_one_that_is_ours_or_differs_in_class_host_or_path_is_fine(self, other: dict[str, str]) -> None:
+    def test_an_ingress_that_is_ours_or_differs_in_class_host_or_path_is_accepted(self, other: dict[str, str]) -> None:
         assert preflight.check(config(), self.known(**other)) == ("standard",)
 
-    def test_ingresses_that_may_not_be_listed_stop_nothing(self) -> None:
+    def test_ingresses_that_may_not_be_listed_are_no_error(self) -> None:
         assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, hosts=None)) == ("standard",)
 
 
 class TestNamespaceOfSomebodyElse:
-    def test_it_must_exist_if_the_program_does_not_create_it(self) -> None:
+    def test_a_namespace_that_the_program_does_not_create_must_exist(self) -> None:
         assert problems(Cluster(MINIKUBE.storage, NGINX, namespace={}), createNamespace="false") == [
             'pacman:namespace is "pacman": no such namespace in context minikube, or you may not see it; with'
             " createNamespace false it must exist"
         ]
 
     @pytest.mark.parametrize("metadata", [{"name": "pacman", "labels": {"team": "games"}}, None])
-    def test_one_that_exists_or_is_not_known_is_taken(self, metadata: dict[str, object] | None) -> None:
+    def test_a_namespace_that_exists_or_may_not_be_read_is_accepted(self, metadata: dict[str, object] | None) -> None:
         known = Cluster(MINIKUBE.storage, NGINX, namespace=metadata)
         assert preflight.check(config(createNamespace="false"), known) == ("standard",)
 
-    def test_it_belongs_to_nobody_else_unless_another_stack_of_this_program_created_it(self) -> None:
+    def test_a_given_namespace_is_free_unless_another_stack_of_this_program_created_it(self) -> None:
         found = {"name": "pacman", "labels": dict(OURS)}
         assert preflight.namespace_owner(config(createNamespace="false"), Cluster(namespace={"name": "pacman"})) == ""
         assert preflight.namespace_owner(config(createNamespace="false"), Cluster(namespace=found)) == ""
@@ -228,7 +228,7 @@ class TestNamespaceOfSomebodyElse:
         ]
         assert preflight.check(config(), known) == ("standard",)
 
-    def test_one_that_the_program_creates_need_not_exist(self) -> None:
+    def test_a_namespace_that_the_program_creates_need_not_exist(self) -> None:
         assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, namespace={})) == ("standard",)
 
 
@@ -244,10 +244,10 @@ class TestRunning:
         ]
 
     @pytest.mark.parametrize("members", ["3", "5"])
-    def test_as_many_and_more_are_not(self, members: str) -> None:
+    def test_as_many_members_and_more_are_accepted(self, members: str) -> None:
         assert preflight.check(config(mongoMembers=members), self.known()) == ("standard",)
 
-    def test_what_volumes_that_are_there_do_not_follow_is_said(self, warned: list[str]) -> None:
+    def test_another_size_or_class_for_volumes_that_exist_is_a_warning(self, warned: list[str]) -> None:
         preflight.check(config(mongoVolumeSize="4Gi", mongoStorageClass="standard"), self.known(members=1))
         assert warned == [
             "pacman:mongoVolumeSize is 4Gi: the volumes were made with 2Gi, and keep that",
@@ -278,7 +278,7 @@ class TestRunning:
     @pytest.mark.parametrize(
         ("runs", "wanted"), [("sandbox/mongo:6.0.5", "mongo:8.0.32"), ("mongo:9.0.1", "mongo:7.0.43")]
     )
-    def test_data_that_a_server_cannot_read_is_not_given_to_it(self, runs: str, wanted: str) -> None:
+    def test_a_mongodb_two_versions_away_from_the_one_that_runs_is_refused(self, runs: str, wanted: str) -> None:
         assert problems(self.known(1, runs), mongoImage=wanted) == [
             f'pacman:mongoImage is "{wanted}": must be at most one major version away from {runs}, whose data it could'
             " not read"
@@ -301,14 +301,14 @@ class TestRunning:
             ),
         ],
     )
-    def test_one_version_down_may_be_the_way_back_and_one_up_has_a_last_step_by_hand(
+    def test_a_mongodb_one_version_up_or_down_is_a_warning_that_names_the_step_by_hand(
         self, warned: list[str], runs: str, wanted: str, told: str
     ) -> None:
         preflight.check(config(mongoImage=wanted), self.known(1, runs))
         assert warned == [told]
 
     @pytest.mark.parametrize("runs", ["mongo:8.0.40", "mongo", "", f"mongo:8@sha256:{'0' * 64}"])
-    def test_the_same_line_or_one_that_nobody_knows_is_taken(self, runs: str) -> None:
+    def test_a_mongodb_of_the_same_version_line_or_an_unknown_one_is_accepted(self, runs: str) -> None:
         assert preflight.check(config(), self.known(1, runs)) == ("standard",)
 
 
@@ -324,7 +324,7 @@ class TestCertificate:
             (frozenset(), "own", False),
         ],
     )
-    def test_one_that_is_not_there_is_told(
+    def test_a_certificate_that_does_not_exist_is_a_warning_unless_an_issuer_makes_it(
         self, warned: list[str], secrets: frozenset[str] | None, issuer: str, *, told: bool
     ) -> None:
         known = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), secrets=secrets)
@@ -346,7 +346,7 @@ class TestLook:
 
         monkeypatch.setattr(cluster, "read", read)
 
-    def test_a_chart_that_is_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_chart_that_does_not_exist_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         given = EKS | {"ingressChart": "./chart"}
         with pytest.raises(pulumi.RunError) as raised:
@@ -355,7 +355,7 @@ class TestLook:
         (tmp_path / "chart").mkdir()
         assert preflight.look(config(**given)) == Cluster({}, {})
 
-    def test_a_context_that_the_kubeconfig_does_not_have(self) -> None:
+    def test_a_context_that_the_kubeconfig_does_not_have_is_refused(self) -> None:
         with pytest.raises(pulumi.RunError) as raised:
             preflight.look(config(context="nowhere"))
         assert str(raised.value) == (
@@ -363,7 +363,7 @@ class TestLook:
             " `kubectl config get-contexts` lists those that exist"
         )
 
-    def test_a_cluster_that_cannot_be_read_is_told(self, warned: list[str]) -> None:
+    def test_a_cluster_that_cannot_be_read_is_a_warning(self, warned: list[str]) -> None:
         assert preflight.look(config(context="away")) is None
         assert warned == [
             "the cluster of context away cannot be read: whether it has what the config names is not known"
@@ -373,25 +373,25 @@ class TestLook:
 class TestIssuer:
     TLS = {"ingressHost": "pacman.example", "ingressTlsIssuer": "letsencrypt"}  # noqa: RUF012
 
-    def test_one_that_is_not_there(self) -> None:
+    def test_an_issuer_that_does_not_exist_is_refused(self) -> None:
         (line,) = problems(Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"})), **self.TLS)
         assert line == (
             'pacman:ingressTlsIssuer is "letsencrypt": no such ClusterIssuer in context minikube;'
             " `kubectl --context minikube get clusterissuer` lists those that exist"
         )
 
-    def test_a_cluster_without_cert_manager(self) -> None:
+    def test_an_issuer_on_a_cluster_without_cert_manager_is_refused(self) -> None:
         (line,) = problems(Cluster(MINIKUBE.storage, NGINX, issuers=frozenset()), **self.TLS)
         assert line.startswith(
             'pacman:ingressTlsIssuer is "letsencrypt": there is no ClusterIssuer in context minikube;'
         )
 
     @pytest.mark.parametrize("issuers", [frozenset({"letsencrypt"}), None])
-    def test_one_that_is_there_or_may_be(self, issuers: frozenset[str] | None) -> None:
+    def test_an_issuer_that_exists_or_may_not_be_read_is_accepted(self, issuers: frozenset[str] | None) -> None:
         assert preflight.check(config(**self.TLS), Cluster(MINIKUBE.storage, NGINX, issuers=issuers)) == ("standard",)
 
 
-def test_the_program_demotes_what_exists_and_no_more() -> None:
+def test_the_program_demotes_only_classes_that_exist() -> None:
     given = stack_config("dev") | {"pacman:demoteStorageClasses": '["gp2","standard"]'}
     run = record_program(given, MINIKUBE)
     assert [patch.manifest["metadata"]["name"] for patch in run.of("StorageClassPatch")] == [
@@ -400,7 +400,7 @@ def test_the_program_demotes_what_exists_and_no_more() -> None:
     ]
 
 
-def test_the_program_stops_before_it_declares_anything() -> None:
+def test_the_program_stops_before_it_declares_anything_if_a_class_is_missing() -> None:
     with pytest.raises(SystemExit) as ended:
         record_program(stack_config("dev"), Cluster(MINIKUBE.storage, {}))
     assert ended.value.code == 32

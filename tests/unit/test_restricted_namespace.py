@@ -20,7 +20,7 @@ def test_the_namespace_has_the_name_of_the_component(run: Recorded) -> None:
     assert run.one("Namespace").manifest["metadata"]["name"] == "arcade"
 
 
-def test_it_lets_only_restricted_pods_run_and_warns_of_others(run: Recorded) -> None:
+def test_the_namespace_enforces_restricted_pods_and_warns_of_others(run: Recorded) -> None:
     labels = run.one("Namespace").manifest["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     assert labels["pod-security.kubernetes.io/warn"] == "restricted"
@@ -31,14 +31,14 @@ def test_a_cluster_upgrade_does_not_change_what_restricted_means(run: Recorded) 
     assert labels["pod-security.kubernetes.io/enforce-version"].startswith("v1.")
 
 
-def test_nobody_reaches_a_pod_that_no_policy_opens(run: Recorded) -> None:
+def test_a_pod_that_no_other_policy_opens_gets_no_traffic(run: Recorded) -> None:
     policy = run.one("NetworkPolicy").manifest
     assert policy["metadata"]["name"] == "default-deny"
     assert policy["metadata"]["namespace"] == "arcade"
     assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 
-def test_it_gives_out_the_name_once_the_namespace_exists(run: Recorded) -> None:
+def test_the_name_of_the_namespace_is_an_output(run: Recorded) -> None:
     assert run.one("RestrictedNamespace").outputs == {"namespace": "arcade"}
 
 
@@ -58,7 +58,7 @@ class TestNamespaceOfSomebodyElse:
     def declared(known: Cluster, **config: str) -> dict[str, Resource]:
         return {r.urn: r for r in record_program(stack_config("dev") | config, known).resources}
 
-    def test_the_program_declares_neither_the_namespace_nor_its_default_deny_policy(
+    def test_a_given_namespace_is_not_declared_and_neither_is_a_default_deny_policy_in_it(
         self, ours: dict[str, Resource], theirs: dict[str, Resource]
     ) -> None:
         assert {(ours[urn].kind, ours[urn].name) for urn in ours.keys() - theirs.keys()} == {
@@ -67,7 +67,7 @@ class TestNamespaceOfSomebodyElse:
             ("NetworkPolicy", "pacman-default-deny"),
         }
 
-    def test_everything_else_is_the_same_in_the_namespace_of_that_name(
+    def test_in_a_given_namespace_everything_else_is_the_same(
         self, ours: dict[str, Resource], theirs: dict[str, Resource]
     ) -> None:
         assert {urn: found.inputs for urn, found in theirs.items()} == {urn: ours[urn].inputs for urn in theirs}
