@@ -43,7 +43,7 @@ def test_the_credentials_are_secret_in_the_state(credentials: Recorded) -> None:
     assert isinstance(credentials.one("Secret").inputs["stringData"], SecretValue)
 
 
-def test_it_gives_out_the_name_of_the_secret(credentials: Recorded) -> None:
+def test_the_name_of_the_secret_is_an_output(credentials: Recorded) -> None:
     assert credentials.one("RegistryCredentials").outputs == {"secret": "registry"}
 
 
