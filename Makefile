@@ -98,7 +98,7 @@ check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit
 	$(python) -m ruff format --quiet --check .
 	$(python) -m mypy
 	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
-	$(python) -m pytest --quiet tests/unit tests/golden tests/policy
+	$(python) -m pytest --quiet --numprocesses=auto tests/unit tests/golden tests/policy
 
 .PHONY: env
 env: .venv/ready ## For a shell in which pulumi and kubectl work on the sandbox: eval "$(make -s env)"
