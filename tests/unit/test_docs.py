@@ -86,7 +86,9 @@ def test_the_table_of_targets_says_what_its_stacks_declare(stack: str) -> None:
 @pytest.mark.parametrize("room", ["components", "stack", "policy", "review", "tools"])
 def test_the_tour_has_every_file_of_a_room_and_no_other(room: str) -> None:
     tour = set(re.findall(rf"^\| `({room}/[^`]+)`", section(ARCHITECTURE, "A tour, file by file"), re.MULTILINE))
-    files = {name(file) for kind in ("*.py", "*.js") for file in (ROOT / room).rglob(kind) if file.stem != "__init__"}
+    files = {
+        name(file) for kind in ("*.py", "*.js", "*.sh") for file in (ROOT / room).rglob(kind) if file.stem != "__init__"
+    }
     whole_folders = tuple(entry for entry in tour if entry.endswith("/"))
     named = {file for file in files if not file.startswith(whole_folders or "/")} | set(whole_folders)
     assert named == tour
@@ -100,10 +102,10 @@ def test_the_tour_has_every_folder_of_tests() -> None:
 def test_the_diagram_of_the_rooms_has_the_arrows_of_the_list() -> None:
     text = section(ARCHITECTURE, "Rooms")
     (diagram,) = blocks(text, "mermaid")
-    drawn = {
-        ("__main__.py" if start == "main" else start, end)
-        for start, end in re.findall(r"(\w+)[^-\n]*--> (\w+)", diagram)
-    }
+    # A node whose name is no word has it as a label.
+    labels = dict(re.findall(r'(\w+)\["([^"]+)"\]', diagram))
+    arrows = re.findall(r"(\w+)[^-\n]*--> (\w+)", diagram)
+    drawn = {(labels.get(start, start), end) for start, end in arrows}
     listed = {
         (start, end)
         for start, ends in re.findall(r"^- `([^`]+)` → (.*)$", text, re.MULTILINE)
