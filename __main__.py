@@ -36,6 +36,7 @@ def main() -> None:
             context=config.context,
             cluster=known.identity if known else "",
             owner=preflight.namespace_owner(config, known),
+            created=config.create_namespace,
         ),
     )
     # A stack that would move, or begin in somebody's namespace, is stopped before it changes anything.
@@ -61,7 +62,7 @@ def main() -> None:
     # The database's names are known before it answers, and Pacman ends when it finds no database.
     pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
     # The address, once it is there, leads to pods that serve.
-    ingress = declare_ingress(config, namespace, pacman, on_cluster, after(on_cluster, pacman))
+    ingress = declare_ingress(config, namespace, pacman, after(on_cluster, begun), after(on_cluster, pacman))
     export_outputs(config, database, pacman, ingress)
 
 
@@ -150,7 +151,7 @@ def declare_ingress(
     config: Settings,
     namespace: pulumi.Input[str],
     pacman: PacmanDeployment,
-    on_cluster: pulumi.ResourceOptions,
+    of_controller: pulumi.ResourceOptions,
     opts: pulumi.ResourceOptions,
 ) -> NginxIngress:
     """The Ingress, and its controller where the cluster has none."""
@@ -163,7 +164,7 @@ def declare_ingress(
             load_balancer=config.target.load_balancers[config.ingress_scope],
             traffic_policy=config.target.traffic_policy,
         )
-        ingress_class = IngressController(config.controller_name, args, on_cluster).ingress_class
+        ingress_class = IngressController(config.controller_name, args, of_controller).ingress_class
     return NginxIngress(
         "pacman",
         NginxIngressArgs(

@@ -40,7 +40,7 @@ class NamespaceProvider(_Provider):
     last `up`.
     """
 
-    inputs = ("namespace", "context", "stack", "cluster")
+    inputs = ("namespace", "context", "stack", "cluster", "created")
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Compares the place with that of the last `up`; in the first one, asks whether the namespace is free."""
@@ -124,6 +124,11 @@ def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
         return (
             f"{namespace}: must stay {was['namespace']}, since to move is to delete that with its scores;"
             " make another stack, or `pulumi destroy` this one first"
+        )
+    if was.get("created") is False and wanted["created"]:
+        return (
+            f"{_project(wanted)}:createNamespace is true: must stay false, since somebody else created"
+            f" {was['namespace']}, and `pulumi destroy` would delete it with everything in it"
         )
     before, now = was.get("cluster", ""), wanted["cluster"]
     if before and now and before != now:

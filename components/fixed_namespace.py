@@ -30,6 +30,8 @@ class FixedNamespaceArgs:
     it may not be read."""
     owner: str
     """Who has the namespace, as `namespace_owner` says it."""
+    created: bool = True
+    """Whether this stack creates the namespace, and deletes it in the end."""
 
 
 def namespace_owner(metadata: Mapping[str, Any] | None) -> str:
@@ -77,6 +79,7 @@ class _Namespace(Resource, module="pacman", name="Namespace"):
             "context": args.context,
             "cluster": args.cluster,
             "owner": args.owner,
+            "created": args.created,
             "stack": this_stack(),
         }
         super().__init__(NamespaceProvider(), name, inputs, opts)

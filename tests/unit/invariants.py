@@ -22,6 +22,7 @@ JUSTIFIED_DEPENDENCIES = {
     "DefaultStorageClass": {"RestrictedNamespace"},
     "StorageClassPatch": {"DefaultMarks"},
     "StorageClass": {"DefaultMarks"},
+    "IngressController": {"RestrictedNamespace"},
     "PacmanDeployment": {"MongoStatefulSet"},
     "NginxIngress": {"PacmanDeployment"},
 }

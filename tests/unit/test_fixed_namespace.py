@@ -14,11 +14,18 @@ from components.dynamic_providers import UNKNOWN, NamespaceProvider
 from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs, namespace_owner
 from tools.recorder import record, record_program, stack_config
 
-WAS = {"namespace": "pacman", "context": "here", "stack": "pacman/dev", "cluster": "1-2-3", "owner": ""}
+WAS = {
+    "namespace": "pacman",
+    "context": "here",
+    "stack": "pacman/dev",
+    "cluster": "1-2-3",
+    "owner": "",
+    "created": True,
+}
 OURS = {"labels": {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}}
 
 
-def reasons(olds: Mapping[str, Any], **news: str) -> list[str]:
+def reasons(olds: Mapping[str, Any], **news: object) -> list[str]:
     return [failure.reason for failure in NamespaceProvider().check(dict(olds), WAS | news).failures]
 
 
@@ -102,6 +109,13 @@ class TestLaterUps:
         assert NamespaceProvider().check(old, dict(WAS)).inputs == WAS
         assert NamespaceProvider().diff("namespace", old, dict(WAS)).changes is True
         assert NamespaceProvider().update("namespace", old, dict(WAS)).outs == WAS
+
+    def test_a_namespace_that_somebody_else_created_cannot_become_this_stacks_own(self) -> None:
+        assert reasons({**WAS, "created": False}) == [
+            "pacman:createNamespace is true: must stay false, since somebody else created pacman, and `pulumi destroy`"
+            " would delete it with everything in it"
+        ]
+        assert reasons({**WAS, "created": False}, created=False) == []
 
     def test_an_identity_that_cannot_be_read_stays_what_it_was(self) -> None:
         assert NamespaceProvider().check(dict(WAS), WAS | {"cluster": ""}).inputs == WAS
