@@ -1,0 +1,159 @@
+"""A member of MongoDB that copies its data is not ready, so a rolling restart and an eviction wait for it.
+
+Before Kubernetes 1.37, a rolling restart waits only for a member that it has restarted: it begins with the highest
+number, whatever the state of the lower ones. So here `mongo-2` is the one that copies.
+"""
+
+import json
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+
+import pytest
+
+from tests.harness.program import Program
+from tests.harness.waiting import eventually
+
+# Asks each member by its own name, with the driver of the game, and prints each answer that differs from its last one.
+WATCH = """
+const { MongoClient } = require("mongodb");
+const options = { directConnection: true, serverSelectionTimeoutMS: 2000, socketTimeoutMS: 2000 };
+for (const member of process.argv.slice(1)) (async () => {
+  const client = new MongoClient(`mongodb://${member}.mongo:27017/`, options);
+  for (let last; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    const reply = await client.db("admin").command({ hello: 1 }).catch(() => ({}));
+    const complete = Boolean(reply.setName && (reply.isWritablePrimary || reply.secondary));
+    if (complete !== last) console.log(JSON.stringify({ member, complete }));
+    last = complete;
+  }
+})();
+"""
+MEMBERS = ["mongo-0", "mongo-1", "mongo-2"]
+# Megabytes that do not compress: a new member copies them for some seconds.
+DATA = 200
+# Seconds. An election and the driver's tries take about three.
+LONGEST_GAP = 8
+
+
+class Writer:
+    """A player who saves scores all the time, and the moments at which one was saved."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.saved: set[str] = set()
+        self.longest_gap = 0.0
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(0.1):
+            name = f"writer-{secrets.token_hex(4)}"
+            try:
+                saved = self._program.game.save(name, 1)
+            except (OSError, HTTPException, ValueError):
+                saved = False
+            self.longest_gap = max(self.longest_gap, time.monotonic() - last)
+            if saved:
+                self.saved.add(name)
+                last = time.monotonic()
+
+
+@contextmanager
+def watch(program: Program) -> Iterator[list[set[str]]]:
+    """Which members have all data, once for each change; the first entry is before anything changes."""
+    (pod,) = (each["metadata"]["name"] for each in program.pods("pacman"))
+    node = ["node", "--input-type=commonjs", "--eval", WATCH, *MEMBERS]
+    kubectl = ["kubectl", "--context", program.kubectl.context, "--namespace", program.namespace]
+    seen: list[set[str]] = []
+    with subprocess.Popen([*kubectl, "exec", pod, "--", *node], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = process.stdout
+
+        def follow() -> None:
+            complete: set[str] = set()
+            known: set[str] = set()
+            for line in lines:
+                change = json.loads(line)
+                known.add(change["member"])
+                complete = (complete | {change["member"]}) if change["complete"] else complete - {change["member"]}
+                if known == set(MEMBERS):
+                    seen.append(complete)
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        try:
+            eventually("all members have all data", lambda: seen and seen[-1] == set(MEMBERS))
+            yield seen
+        finally:
+            process.terminate()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def three_members() -> Iterator[Program]:
+    """A stack with three members and some data."""
+    with Program({"mongoMembers": 3}) as program:
+        program.up().ok()
+        program.mongosh(
+            "const bytes = require('crypto').randomBytes(1 << 20);"
+            f"for (let n = 0; n < {DATA}; n++) db.filler.insertOne({{ n, bytes }});"
+            "print(1);"
+        )
+        yield program
+
+
+def lose_volume(program: Program, member: str) -> None:
+    """Deletes a member and its claim: it comes back empty, and copies all data."""
+    program.kubectl("delete", "pvc", f"data-{member}", "--wait=false")
+    program.kubectl("delete", "pod", member, "--wait=false")
+
+
+def test_a_rolling_restart_waits_for_the_member_that_copies_its_data(three_members: Program) -> None:
+    program = three_members
+    with watch(program) as seen, Writer(program) as writer:
+        lose_volume(program, "mongo-2")
+        program.kubectl("rollout", "restart", "statefulset/mongo")
+        program.kubectl("rollout", "status", "statefulset/mongo", "--timeout=110s")
+        eventually("all members have all data", lambda: seen[-1] == set(MEMBERS), 2)
+    assert all(len(complete) >= 2 for complete in seen), seen
+    assert set.intersection(*seen) == set(), "each member was restarted"
+    assert writer.longest_gap < LONGEST_GAP
+    assert len(writer.saved) > 50
+    assert writer.saved <= program.scores()
+
+
+def test_a_member_is_not_evicted_while_another_one_copies_its_data(three_members: Program) -> None:
+    """An eviction is what `kubectl drain` asks for."""
+    program, refused = three_members, 0
+    path = f"/api/v1/namespaces/{program.namespace}/pods/mongo-2/eviction"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "mongo-2"}}
+
+    def evicted() -> bool:
+        nonlocal refused
+        answer = program.kubectl("create", "--raw", path, "--filename", "-", stdin=json.dumps(eviction), check=False)
+        refused += not answer
+        return bool(answer)
+
+    with watch(program) as seen, Writer(program) as writer:
+        lose_volume(program, "mongo-0")
+        eventually("mongo-0 is away", lambda: "mongo-0" not in seen[-1])
+        eventually("mongo-2 is evicted", evicted, 90)
+        eventually("mongo-2 is away", lambda: "mongo-2" not in seen[-1])
+        eventually("all members have all data", lambda: seen[-1] == set(MEMBERS), 90)
+    assert refused > 10
+    assert all(len(complete) >= 2 for complete in seen), seen
+    assert writer.longest_gap < LONGEST_GAP
+    assert writer.saved <= program.scores()
