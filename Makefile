@@ -37,10 +37,16 @@ up: .venv/ready ## Start the sandbox's cluster and deploy the stack on it; NODES
 	echo "  from another machine:  ssh -L 9090:192.168.49.2:80 $$(hostname)  and open http://127.0.0.1:9090/"
 	echo '  a shell on it:         eval "$$(make -s env)"   then kubectl, pulumi and curl as you like'
 	echo "  the lesson, live:      make demo"
-	echo "  the end:               make down"
+	echo "  stop, keep the scores: make stop"
+	echo "  delete all of it:      make down"
+
+.PHONY: stop
+stop: .venv/ready ## Stop the sandbox's nodes and keep the scores; make up starts them again
+	$(call sandbox_only,minikube stop --profile PROFILE: the stack stays as it is)
+	$(python) -m sandbox down
 
 .PHONY: down
-down: .venv/ready ## Destroy the sandbox's stack, with its scores, and stop the nodes
+down: .venv/ready ## Delete the sandbox's stack with its scores, and stop the nodes
 	$(call sandbox_only,pulumi destroy --stack "$(STACK)")
 	if ! $(python) -m sandbox status >/dev/null; then
 	  exec $(python) -m sandbox down
@@ -50,14 +56,14 @@ down: .venv/ready ## Destroy the sandbox's stack, with its scores, and stop the 
 	$(python) -m sandbox down
 
 .PHONY: demo
-demo: .venv/ready ## Play the lesson on the sandbox, each command shown as the lesson has it
+demo: .venv/ready ## Play the lesson on the sandbox: it saves a score, deletes the pod of the database, and scales the game
 	$(call sandbox_only,the commands of docs/lesson.md: the demo deletes a pod and saves scores)
 	$(running)
 	$(enter)
 	$(python) -m tools.lesson
 
 .PHONY: preview
-preview: .venv/dev-ready ## A real preview of every stack, held to the policy pack, on the sandbox; STACK=dev: of that one, on yours
+preview: .venv/dev-ready ## Show what each stack would create, with the policy pack, on the sandbox; STACK=dev: what it would change on your cluster
 	$(cluster)
 	$(enter)
 	if [ "$(origin STACK)" = file ]; then exec $(python) -m tools.previews; fi

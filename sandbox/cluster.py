@@ -95,7 +95,7 @@ def start_again(each: Node, progress: Progress) -> None:
 def remove_data() -> None:
     """Deletes the nodes' disks: etcd, images, volumes, keys."""
     if any(each.pid() for each in node.ALL):
-        raise SandboxError("the node runs: `.venv/bin/python -m sandbox down` first")
+        raise SandboxError("the node runs: `make stop` first")
     remove(*(each.folder for each in node.ALL), _KUBECONFIG, _COUNT)
 
 

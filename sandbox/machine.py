@@ -33,7 +33,7 @@ def check(building: Callable[[], bool]) -> None:
         )
     if os.geteuid() != 0:
         raise SandboxError(
-            "the sandbox makes namespaces and mounts, which needs root: `sudo -E -s` opens a shell for it"
+            'the sandbox makes namespaces and mounts, which needs root: `sudo -E env "PATH=$PATH" bash` opens a shell for it'
         )
     if "avx" not in Path("/proc/cpuinfo").read_text().split():
         raise SandboxError("this CPU has no AVX, without which MongoDB 5.0 and newer do not run")

@@ -28,7 +28,7 @@ def check() -> None:
         if owner != str(STATE.parent) and any(map(running, Path(owner, ".sandbox").glob("*/pid"))):
             raise SandboxError(
                 f"the node of {owner} runs already, and a machine has room for one:"
-                " `.venv/bin/python -m sandbox down` there stops it and keeps its scores"
+                " `make stop` there stops it and keeps its scores"
             )
         _ip("link", "delete", BRIDGE)
     for name, link in links.items():

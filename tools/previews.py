@@ -27,7 +27,7 @@ _CRD = Path(__file__).with_name("clusterissuers.yaml")
 
 
 class StackPreview(Engine):
-    """A copy of the checkout with one committed stack, its config as committed but for the namespace."""
+    """A copy of the checkout with one committed stack; namespace and host are of the preview's own."""
 
     def __init__(self, stack: str, kubeconfig: Path) -> None:
         super().__init__(ROOT, stack=stack, env={"KUBECONFIG": str(kubeconfig)})
@@ -36,8 +36,11 @@ class StackPreview(Engine):
     def _write_project(self) -> None:
         super()._write_project()
         file = self.folder / f"Pulumi.{self._name}.yaml"
-        # The namespace of the lesson may be there, of a stack that runs; and the passphrase is the test's own.
-        config = yaml.safe_load(file.read_text())["config"] | {"pacman:namespace": _namespace(self._name)}
+        # A stack that runs may have the namespace of the lesson, and an Ingress for every host name. The passphrase is
+        # the test's own.
+        namespace = _namespace(self._name)
+        config = {"pacman:ingressHost": f"{namespace}.example", **yaml.safe_load(file.read_text())["config"]}
+        config["pacman:namespace"] = namespace
         if "pacman:ingressChart" in config:
             config["pacman:ingressChart"] = str(_empty_chart(self.folder))
         file.write_text(yaml.safe_dump({"config": config}))

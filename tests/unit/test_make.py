@@ -12,6 +12,7 @@ from tools.recorder import ROOT
     [
         ("up", 'use pulumi up --stack "prod" --policy-pack policy'),
         ("down", 'use pulumi destroy --stack "prod"'),
+        ("stop", "use minikube stop --profile PROFILE: the stack stays as it is"),
         ("demo", "use the commands of docs/lesson.md: the demo deletes a pod and saves scores"),
     ],
 )

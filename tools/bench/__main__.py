@@ -120,7 +120,7 @@ def _clean(cluster: Cluster) -> Iterator[Cluster]:
 
 def _check_sandbox() -> None:
     if os.geteuid() != 0:
-        raise BenchError("the sandbox needs root: `sudo -E -s` opens a shell for it")
+        raise BenchError('the sandbox needs root: `sudo -E env "PATH=$PATH" bash` opens a shell for it')
     running = [each.name for each in node.ALL if each.pid() is not None]
     if node.FIRST.name not in running:
         raise BenchError("the sandbox does not run: make up")
