@@ -35,8 +35,8 @@ for (const member of process.argv.slice(1)) (async () => {
 MEMBERS = ["mongo-0", "mongo-1", "mongo-2"]
 # Megabytes that do not compress: a new member copies them for some seconds.
 DATA = 200
-# Seconds. An election and the driver's tries take about three.
-LONGEST_GAP = 8
+# Seconds. An election takes less than one, and a try of the driver three.
+LONGEST_GAP = 5
 
 
 class Writer:
