@@ -298,7 +298,12 @@ def _declare_disruption_budget(
         name,
         metadata=meta,
         # Not minAvailable: with one pod that would block every node drain for ever.
-        spec=PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=LabelSelectorArgs(match_labels=identity.selector)),
+        spec=PodDisruptionBudgetSpecArgs(
+            max_unavailable=1,
+            selector=LabelSelectorArgs(match_labels=identity.selector),
+            # While the database is away no pod is ready, and a drain must not wait for them.
+            unhealthy_pod_eviction_policy="AlwaysAllow",
+        ),
         opts=opts,
     )
 

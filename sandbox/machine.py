@@ -32,9 +32,8 @@ def check(building: Callable[[], bool]) -> None:
             " use minikube and `pulumi up -s dev` here"
         )
     if os.geteuid() != 0:
-        raise SandboxError(
-            'the sandbox makes namespaces and mounts, which needs root: `sudo -E env "PATH=$PATH" bash` opens a shell for it'
-        )
+        shell = 'sudo -E env "PATH=$PATH" bash'
+        raise SandboxError(f"the sandbox makes namespaces and mounts, which needs root: `{shell}` opens a shell for it")
     if "avx" not in Path("/proc/cpuinfo").read_text().split():
         raise SandboxError("this CPU has no AVX, without which MongoDB 5.0 and newer do not run")
     build = building()
