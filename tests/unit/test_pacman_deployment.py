@@ -77,7 +77,11 @@ class TestScale:
 
     def test_a_drain_takes_one_pod_at_a_time_and_is_never_blocked(self) -> None:
         budget = declare().one("PodDisruptionBudget").manifest["spec"]
-        assert budget == {"maxUnavailable": 1, "selector": deployment()["selector"]}
+        assert budget == {
+            "maxUnavailable": 1,
+            "selector": deployment()["selector"],
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        }
 
     def test_pods_spread_over_zones_and_nodes_where_they_can(self) -> None:
         spread = pod()["topologySpreadConstraints"]
