@@ -1,4 +1,4 @@
-"""The program: reads the stack's settings, makes one provider, wires the components, exports the outputs."""
+"""The program: reads the stack's settings, creates one provider, connects the components, exports the outputs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ def main() -> None:
             created=config.create_namespace,
         ),
     )
-    # A stack that would move, or begin in somebody's namespace, is stopped before it changes anything.
+    # Everything depends on this: it refuses a changed or foreign namespace before anything changes.
     begun: pulumi.Resource = fixed
     namespace: pulumi.Input[str] = config.namespace
     in_namespace = after(on_cluster, fixed)
@@ -59,15 +59,15 @@ def main() -> None:
         )
     placement = place(config, namespace, in_namespace)
     database = declare_mongo(config, namespace, placement, in_namespace)
-    # The database's names are known before it answers, and Pacman ends when it finds no database.
+    # Pacman exits if the database does not answer, and the names of the hosts are known earlier than that.
     pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
-    # The address, once it is there, leads to pods that serve.
+    # So that the address, once published, leads to pods that are ready.
     ingress = declare_ingress(config, namespace, pacman, after(on_cluster, begun), after(on_cluster, pacman))
     export_outputs(config, database, pacman, ingress)
 
 
 def after(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Options of a resource that waits for others of which no output goes into it."""
+    """Returns options with depends_on, for an order that no output gives."""
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
 
 
@@ -75,12 +75,12 @@ def declare_provider(config: Settings) -> k8s.Provider:
     """The one provider of all Kubernetes objects."""
     return k8s.Provider(
         "kubernetes",
-        # An empty kubeconfig means: the person's own, read by the provider. Left out, the SDK would copy $KUBECONFIG, a
+        # With "", the provider reads the person's own kubeconfig. Without this line, the SDK would copy $KUBECONFIG, a
         # path of this machine, into the state.
         kubeconfig="",
         context=config.context,
-        # By default the provider replaces a Secret or a ConfigMap that somebody changed, and with it whatever mounts
-        # it: the database, too.
+        # By default, the provider replaces a Secret or a ConfigMap whose data changed, and then also what mounts it:
+        # the database.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
     )

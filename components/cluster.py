@@ -1,7 +1,8 @@
-"""The small client for what a component or the preflight must ask its cluster: classes, nodes, namespaces, issuers.
+"""A small client that reads what the cluster has: classes, nodes, namespaces, issuers, Ingresses.
 
-It uses the person's own kubeconfig and rights, and reads only, but for the default marks that `destroy` restores. What
-may not be read is unknown, and the rest is known all the same.
+It uses the person's own kubeconfig and rights. It writes only to StorageClasses: `take_default_marks` adds the
+annotation pacman/default-before when a stack is created or updated, and `restore_default_marks` sets the annotations
+back when it is destroyed. If RBAC denies one read, the others still work.
 """
 
 import json
@@ -90,7 +91,7 @@ class RunningMongo:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What is there already. None stands for what may not be read."""
+    """What the cluster has. None: RBAC denies the read."""
 
     storage: Mapping[str, str | None] | None = None
     """StorageClass to the value of its default-class annotation, None where it has none."""
@@ -184,10 +185,10 @@ def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: f
 
 
 def take_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
-    """The default mark that each of some StorageClasses had before any stack changed it; "" for none.
+    """Returns the value of is-default-class that each class had before any stack changed it; "" for none.
 
-    The first stack notes it down on the class, for stacks that come later: they would find the first one's marks, and
-    restore those.
+    It writes that value into the annotation pacman/default-before of the class. A second stack then reads the original
+    value there, instead of the value that the first stack has set.
 
     Raises:
         Exception: The cluster cannot be reached or refuses.
@@ -204,10 +205,10 @@ def take_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
 
 
 def restore_default_marks(context: str, marks: Mapping[str, str]) -> None:
-    """Gives StorageClasses back the default mark that they had.
+    """Sets is-default-class of StorageClasses back to what it was, and removes pacman/default-before.
 
-    A class that has a mark now keeps it: somebody has set it since, or another stack still holds it. That stack then
-    restores the mark. A class that is gone is left alone.
+    If a class has is-default-class now, it keeps that value, because a person or another stack has set it. The other
+    stack restores it later. Classes that no longer exist are skipped.
 
     Args:
         context: The kubeconfig context.

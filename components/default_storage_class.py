@@ -1,10 +1,12 @@
-"""The cluster's default StorageClass: one class gets the mark, others lose it, and `destroy` puts back what was.
+"""The cluster's default StorageClass: one class becomes the default, others stop being it, and `destroy` undoes that.
 
-Two StorageClassPatches do it while the stack lives. They cannot undo it: a patch that is destroyed only lets go of its
-fields, so a class that was default before would be left without the mark, and the cluster without a default. So a third
-resource, declared before them and therefore destroyed after them, remembers the marks that it found and restores
-them. It is a dynamic resource because such a one is run by a plain `pulumi destroy`, where a resource hook would need
---run-program.
+Kubernetes reads the default from the annotation storageclass.kubernetes.io/is-default-class, called the mark here. A
+StorageClassPatch for each class sets it. If the program creates the promoted class, as on EKS, a StorageClass takes the
+place of its patch.
+
+A destroyed patch only gives up its fields, so the cluster would be left without a default. So a dynamic resource reads
+the marks before the patches are created, and restores them after the patches are destroyed. It is no resource hook,
+because `pulumi destroy` runs hooks only with --run-program.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,7 @@ _MarksProvider = DefaultMarksProvider
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewStorageClass:
-    """What a StorageClass is made of that the cluster does not have yet."""
+    """Provisioner and parameters of a StorageClass that the program creates."""
 
     provisioner: str
     """The CSI driver, which must be installed."""
@@ -38,13 +40,14 @@ class DefaultStorageClassArgs:
     """What a DefaultStorageClass is made of."""
 
     promote: str
-    """The class that gets the mark; it must exist, unless `new` says what to make it of."""
+    """The class to make the default; it must exist, unless `new` is set."""
     demote: Sequence[str]
     """The classes that lose it; each must exist."""
     context: str
     """The kubeconfig context of the cluster, to read the marks from and to restore them in."""
     new: NewStorageClass | None = None
-    """What the promoted class is made of, where it does not exist; it is deleted with the stack."""
+    """Provisioner and parameters if the program creates the class, which is then deleted with the stack; None if the
+    class must exist."""
 
 
 class DefaultStorageClass(pulumi.ComponentResource):

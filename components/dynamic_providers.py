@@ -1,8 +1,8 @@
-"""What runs in the engine's process for dynamic resources: the guard of a stack's place, and the memory of marks.
+"""Dynamic providers: NamespaceProvider refuses a changed namespace or cluster; DefaultMarksProvider saves and restores
+the annotation that makes a StorageClass the default.
 
-The engine finds these classes again by the name of this module, which lies in the state of every stack, and imports it
-in a new process for each command. So the module imports little, and neither it nor a class may move without leaving its
-name behind.
+The state stores the module and class name of each provider, and every pulumi command imports that module. If you move a
+class, keep an alias at its old name. The module imports little, because each import slows every command down.
 """
 
 import os

@@ -12,12 +12,10 @@ STACK = "pacman/stack"
 MEMBERS = "pacman/members"
 """Annotation of the StatefulSet: how many members its replica set was last deployed with."""
 TAKE_OVER = {"pulumi.com/patchForce": "true"}
-"""Annotation of every object: what the program declares is set back, whoever changed it.
+"""Annotation of every object: patchForce resolves server-side-apply conflicts in favour of this program.
 
-Without it, the API server refuses to change a field that another manager has set: cert-manager, an autoscaler that is
-gone, or a person with kubectl. What kubectl has set the provider takes over in an `up`, but not in a preview. So
-`pulumi preview --refresh` would fail on the drift that it is asked to show, and `pulumi up --refresh` with it, since it
-previews first.
+Without it a preview fails on any field that another manager owns, such as cert-manager or a person with kubectl. So
+`pulumi preview --refresh` would fail on the very drift that it must show, and `pulumi up --refresh` previews first.
 """
 
 

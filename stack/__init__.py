@@ -1,1 +1,1 @@
-"""What a stack may say, and what the program makes of it: config, targets, images, and checks against the cluster."""
+"""Reads a stack's config, with the defaults of its target, and checks it against the cluster."""

@@ -1,4 +1,4 @@
-"""Image references: how one is read, what a pinned one is, and which MongoDB a Pacman image can talk to."""
+"""Parses image references, checks that they are pinned, and checks which MongoDB and Pacman images are allowed."""
 
 import re
 from dataclasses import dataclass
@@ -78,8 +78,8 @@ _UNUSABLE_PACMAN = {
 def check_mongo(image: Image) -> None:
     """Checks a MongoDB image against the lines that are maintained.
 
-    An image of another repository (a mirror, say) is held to the lines of `mongo` by its tag; one whose digest pins
-    it and whose tag does not say the patch is taken as it is.
+    The tag decides, also for an image of another repository, such as a mirror. If a digest pins the image and the tag
+    names no patch version, the patch is not checked.
 
     Raises:
         ValueError: The line or the patch is not one that should be run, or the image has another contract.

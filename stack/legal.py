@@ -1,6 +1,6 @@
-"""What one config value may be. Each function takes the text that the engine hands over, and returns what it means.
+"""Validators of single values. Each function takes the text from the engine, and returns the parsed value.
 
-All of them raise ValueError, whose text goes on from "pacman:key is value: ".
+All of them raise ValueError, whose text completes the line "pacman:key is value: ".
 """
 
 import json

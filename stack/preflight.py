@@ -1,4 +1,4 @@
-"""Holds the settings against what the cluster has, so that what is missing is an error and not a long wait."""
+"""Compares the settings with the cluster, so that a missing object is an error at once, and not a long wait."""
 
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from stack.settings import PROJECT, Settings
 
 
 def look(config: Settings) -> Cluster | None:
-    """What the stack's cluster has; None, with a warning, where it does not answer.
+    """Reads the stack's cluster. If the cluster does not answer in time, warns and returns None.
 
     Raises:
         pulumi.RunError: The kubeconfig does not know the context, nobody listens at the cluster's address, or there is
@@ -48,10 +48,12 @@ def look(config: Settings) -> Cluster | None:
 
 
 def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
-    """The StorageClasses to demote: those of the settings that exist, or all of them where they may not be listed.
+    """Checks everything, and returns the StorageClasses to demote.
+
+    These are the classes of the settings that exist. If RBAC denies the list, they are all classes of the settings.
 
     Raises:
-        pulumi.RunError: One line for everything that is named and does not exist, or is somebody else's.
+        pulumi.RunError: One line for each object that does not exist, or belongs to somebody else.
     """
     if known is None:
         return config.demote_storage_classes
@@ -75,7 +77,7 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
 
 
 def namespace_owner(config: Settings, known: Cluster | None) -> str:
-    """Who has the stack's namespace, as `FixedNamespaceArgs` wants it."""
+    """Who owns the stack's namespace, for `FixedNamespaceArgs.owner`."""
     metadata = None if known is None else known.namespace
     if not config.create_namespace and not _creator(metadata):
         return ""  # whoever made it, made it for this stack
@@ -180,7 +182,7 @@ def _collision(config: Settings, classes: Mapping[str, IngressClass]) -> list[st
 
 
 def _not_as_it_runs(config: Settings, mongo: RunningMongo) -> list[str]:
-    """What a database that is there does not follow: its members must not become fewer, its volumes stay as made."""
+    """Refuses fewer members than the running database has. Warns if a key of the volumes would have no effect."""
     # 1.5Gi and 1536Mi are one size, and the API server shows it in its own way.
     same_size = quantities.parse(config.mongo_volume_size) == quantities.parse(mongo.volume_size)
     for key, wanted, has, same in (

@@ -1,7 +1,7 @@
-"""The stack's config as one frozen value, checked as a whole before anything is declared.
+"""Reads and validates config: returns one frozen value, before the program declares anything.
 
-`Pulumi.yaml` has the type, the meaning and the default of every key; this file has what a type cannot say. The name of
-a field in camelCase is its config key.
+`Pulumi.yaml` has type, description and default of every key. This file checks what a type cannot say. The config key of
+a field is its name in camelCase.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from stack import images, legal
 from stack.targets import Target
 
 PROJECT = "pacman"
-"""Namespace of the keys in the committed stack files, whatever the project is called."""
+"""Config namespace of the keys in Pulumi.*.yaml."""
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class Settings:
 
     @property
     def new_storage_class(self) -> NewStorageClass | None:
-        """What the default class is made of where the program makes it; None where it has to be there."""
+        """Provisioner and parameters if the program creates the class; None if the class must exist."""
         own = self.target.default_storage_class.format(namespace=self.namespace)
         return self.target.new_storage_class if self.default_storage_class == own else None
 
@@ -109,7 +109,7 @@ class Settings:
 
 
 class Reader:
-    """Turns config strings into values and collects what is wrong with them, so that one run shows all of it."""
+    """Parses config strings and collects every error, so that one run shows all of them."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._given = given
@@ -117,13 +117,13 @@ class Reader:
         """One line for each."""
 
     def fail(self, key: str, value: object, allowed: str) -> None:
-        """Notes down that a value is not allowed, and what is."""
+        """Adds an error: key, value, and what is allowed."""
         # The engine hands lists and maps over as JSON already.
         shown = value if isinstance(value, str) and value[:1] in ("[", "{") else json.dumps(value)
         self.problems.append(f"{PROJECT}:{key} is {shown}: {allowed}")
 
     def get(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """The parsed value, or None where it is missing or wrong, which is then in `problems`."""
+        """Returns the parsed value. If it is missing or wrong, adds an error to `problems` and returns None."""
         value = self._given.get(key)
         if value is None:
             self.problems.append(f"{PROJECT}:{key} is not set, and Pulumi.yaml has no default for it")
@@ -146,7 +146,7 @@ class Reader:
             return None
 
     def refuse_unknown(self) -> None:
-        """Notes down keys that nobody reads: each is a typing error."""
+        """Adds an error for each key that the program does not read: it is a typing error."""
         known = keys()
         for key in sorted(set(self._given) - set(known)):
             near = difflib.get_close_matches(key, known, n=1)
@@ -196,8 +196,8 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
 def _of_this_project(given: Mapping[str, str]) -> dict[str, str]:
     """The program's keys without their namespace.
 
-    Pulumi.yaml declares them under the project's name. A stack file that was written for `pacman` keeps its keys where
-    the project was given a name of its own; they are what a person wrote, so they go before a default.
+    Pulumi.yaml declares them under the project's name. If somebody renames the project, the keys `pacman:…` of the
+    stack files still count. They override the defaults, because a person wrote them.
     """
     own = f"{pulumi.get_project()}:"
     committed = f"{PROJECT}:"
@@ -239,7 +239,7 @@ def _mongo(reader: Reader, target: Target | None) -> dict[str, Any]:
 def _storage_classes(reader: Reader, target: Target | None, namespace: str | None) -> dict[str, Any]:
     default = reader.get("defaultStorageClass", lambda v: v if v in ("", "none") else legal.object_name(v))
     volumes = reader.get("mongoStorageClass", legal.object_name_or_empty)
-    # A class is made for the volumes, so where they have another one there is nothing to make.
+    # Do not create the default class if mongoStorageClass overrides it: it would have no volumes.
     if target and default == "" and not (target.new_storage_class and volumes):
         default = target.default_storage_class.format(namespace=namespace)
     default = "" if default == "none" else default
@@ -325,5 +325,5 @@ def _check_installed(
 
 
 def _running_config() -> Mapping[str, str]:
-    # The SDK has no public way to list keys, and a key that nobody reads is a typing error to report, not to ignore.
+    # The SDK has no public way to list keys, and unknown keys must be reported.
     return {**pulumi.runtime.config.get_config_env(), **pulumi.runtime.config.CONFIG.get()}

@@ -1,4 +1,7 @@
-"""What really differs between kinds of clusters, in one table; nothing else in the program asks which one it is on."""
+"""What differs between kinds of clusters, in one table. No other file of the program asks for the kind of cluster.
+
+The annotations of each cloud's load balancer are in components/ingress_controller.py.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +12,7 @@ from components.ingress_controller import LOAD_BALANCERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the empty config keys stand for on one kind of cluster."""
+    """The values of empty config keys on one kind of cluster."""
 
     name: str
     """Legal value of the config key `target`."""
@@ -17,7 +20,7 @@ class Target:
     """Class to make the default where `defaultStorageClass` is empty, with {namespace} for the stack's namespace; ""
     leaves the cluster's default alone."""
     new_storage_class: NewStorageClass | None = None
-    """What `default_storage_class` is made of, where it is the program that makes it."""
+    """Provisioner and parameters if the program creates `default_storage_class`; None if the class must exist."""
     storage_class: str = ""
     """Class of the volumes where neither `mongoStorageClass` nor a default class is set; "" asks the person for one."""
     mongo_members: int = 1
@@ -29,13 +32,13 @@ class Target:
     ingress_controller: str = "existing"
     """`existing` or `install`, where `ingressController` is empty."""
     load_balancers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: LOAD_BALANCERS["other"])
-    """`public`, `private` -> annotations that make the controller's load balancer so; what is missing, nobody knows."""
+    """`public`, `private` -> annotations of that kind of load balancer. A kind without an entry is refused."""
     traffic_policy: str = "Local"
     """`externalTrafficPolicy` of that load balancer with which the controller sees the client's own address."""
     node_address_is_local: bool = False
     """The Ingress has the address of a node on the person's own machine: reaching it depends on the driver."""
     class_mends: Mapping[str, str] = field(default_factory=dict)
-    """A class that may be missing, to how one gets it, with {context} for the stack's context."""
+    """A class that may be missing -> the command that creates it, with {context} for the stack's context."""
 
 
 TARGETS = {
@@ -93,7 +96,7 @@ TARGETS = {
             ingress_controller="install",
             load_balancers=LOAD_BALANCERS["gke"],
         ),
-        # Nothing is known of it, so nothing is touched and the volumes' class is asked for.
+        # The program knows nothing about it: it keeps the default StorageClass, and mongoStorageClass is required.
         Target(name="generic"),
     )
 }

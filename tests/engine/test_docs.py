@@ -36,7 +36,7 @@ LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS = (
 Block = tuple[Path, str, int]
 
 NOT_HERE: dict[Block, str] = {
-    (README, "Two commands", 0): "they are what runs this test; a clean clone shows them",
+    (README, "Start the sandbox", 0): "it is what runs this test; a clean clone shows it",
     (README, "minikube", 0): "there is no minikube, and no official image",
     (LESSON, "If the URL does not open", 0): "minikube has the tunnel; the other line is in the lesson, too",
     (CLOUDS, "Create the stack", 0): "from `stack init` on: there is no cloud; what comes before is run",
