@@ -22,7 +22,7 @@ DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 DEFAULT_BEFORE = "pacman/default-before"
 """Annotation of a StorageClass: the value that DEFAULT_CLASS had before a stack of this program changed it."""
 SECONDS = 5
-"""What one request may take."""
+"""Timeout of one request."""
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
@@ -55,12 +55,12 @@ class RefusedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class IngressClass:
-    """Whose an IngressClass is."""
+    """Who an IngressClass belongs to."""
 
     controller: str
-    """How its controller signs: `k8s.io/ingress-nginx`, `nginx.org/ingress-controller`."""
+    """Its `spec.controller`, such as `k8s.io/ingress-nginx` or `nginx.org/ingress-controller`."""
     release: str = ""
-    """The Helm release that made it, `namespace/name`; "" where none did."""
+    """The Helm release that created it, `namespace/name`; "" if none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,14 @@ class TakenHost:
 
 @dataclass(frozen=True, slots=True)
 class RunningMongo:
-    """What a StatefulSet of MongoDB is made with."""
+    """What a StatefulSet of MongoDB declares."""
 
     members: int
-    """As this program last deployed it, whatever it was scaled to since."""
+    """As this program last deployed it, even if somebody has scaled it since."""
     storage_class: str
     volume_size: str
     image: str
-    """What its pods run, or are about to."""
+    """The image in its pod template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +110,19 @@ class Cluster:
     namespace: Mapping[str, Any] | None = None
     """The metadata of the stack's namespace; empty where there is none."""
     identity: str = ""
-    """The UID of the namespace kube-system, by which people tell clusters apart; "" where it may not be read."""
+    """The UID of the namespace kube-system, which identifies a cluster; "" if RBAC denies the read."""
 
 
 def read(context: str, namespace: str) -> Cluster | None:
-    """What a context's cluster has; None where it does not answer as a cluster does.
+    """Reads what the cluster of a context has; None if it does not answer as a cluster does.
 
     Args:
         context: The kubeconfig context.
-        namespace: That of the stack, for what runs there already.
+        namespace: The stack's namespace, to read what already runs there.
 
     Raises:
         UnknownContextError: There is a kubeconfig, and it has no such context.
-        NoAnswerError: Nobody listens at the cluster's address. A cluster that is only slow is not known, and no error.
+        NoAnswerError: Nobody listens at the cluster's address. A cluster that is only slow gives None.
         MissingPackageError: The kubeconfig asks for something that needs a Python package which is not installed.
     """
     try:
@@ -163,10 +163,9 @@ def reason(problem: BaseException) -> str:
 
 
 def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: float) -> tuple[str, str]:
-    """The address and the host name that a controller published for an Ingress; "" for what it did not, in that time.
+    """Waits until a controller publishes an address or a host name for an Ingress, and returns both.
 
-    A controller publishes an address, a host name, or nothing for a while; which of the two says nothing about the
-    cloud.
+    What it does not publish in that time is "". It may publish either on any cloud.
 
     Raises:
         Exception: The cluster cannot be reached or refuses.
@@ -275,7 +274,7 @@ def _connected(context: str) -> Iterator[Any]:
     from urllib3.exceptions import NewConnectionError
 
     once: Any = client.Configuration()
-    once.retries = False  # or a cluster that is away is waited for four times
+    once.retries = False  # otherwise the client tries four times
     connect: Any = config.new_client_from_config
     try:
         try:
@@ -297,8 +296,8 @@ def _connected(context: str) -> Iterator[Any]:
             why = getattr(problem.__cause__, "strerror", None) or str(problem).rpartition(": ")[2]
             raise NoAnswerError(f"{api.configuration.host} does not answer{through} ({why})") from None
     finally:
-        # The client keeps certificates and keys in files, and deletes them when the interpreter ends; but the process
-        # of a dynamic provider does not end, it is killed.
+        # The client keeps certificates and keys in files, and deletes them when the interpreter exits. But the process
+        # of a dynamic provider is killed, so it never does.
         forget: Any = kube_config._cleanup_temp_files
         forget()
 
@@ -318,9 +317,9 @@ def _verify_as_kubectl_does(pool: dict[str, Any]) -> None:
 
 
 def _namespace_metadata(api: Any, namespace: str) -> Mapping[str, Any] | None:  # noqa: ANN401
-    """The metadata of a namespace, empty where there is none.
+    """The metadata of a namespace, empty if there is none.
 
-    A person who may not see a namespace has nothing in it, and could not use it: for them there is none, too.
+    It is also empty if RBAC denies the read, because a person who may not see a namespace cannot use it.
     """
     try:
         metadata: Mapping[str, Any] = _request(

@@ -21,7 +21,7 @@ from components.cluster import DEFAULT_CLASS
 from components.dynamic_providers import DefaultMarksProvider
 from components.metadata import OURS, TAKE_OVER
 
-# The name under which stacks of before November 2026 have their provider in the state.
+# Stacks from before November 2026 have this name in their state.
 _MarksProvider = DefaultMarksProvider
 
 
@@ -37,14 +37,14 @@ class NewStorageClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultStorageClassArgs:
-    """What a DefaultStorageClass is made of."""
+    """Arguments of DefaultStorageClass."""
 
     promote: str
     """The class to make the default; it must exist, unless `new` is set."""
     demote: Sequence[str]
-    """The classes that lose it; each must exist."""
+    """The classes that stop being the default; each must exist."""
     context: str
-    """The kubeconfig context of the cluster, to read the marks from and to restore them in."""
+    """The kubeconfig context of the cluster."""
     new: NewStorageClass | None = None
     """Provisioner and parameters if the program creates the class, which is then deleted with the stack; None if the
     class must exist."""
@@ -78,7 +78,7 @@ class DefaultStorageClass(pulumi.ComponentResource):
                         **TAKE_OVER,
                     },
                 ),
-                # No output says it: the marks have to be read before they are changed, and restored after.
+                # No output gives this order: the marks must be read before they change, and restored afterwards.
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[before]),
             )
 
@@ -101,7 +101,7 @@ class DefaultStorageClass(pulumi.ComponentResource):
             provisioner=new.provisioner,
             parameters=new.parameters,
             allow_volume_expansion=True,
-            # A disk is made in the zone of the pod that wants it, and not the other way round.
+            # Creates the disk in the zone of its pod. Otherwise the zone of the disk would limit where the pod can run.
             volume_binding_mode="WaitForFirstConsumer",
             opts=pulumi.ResourceOptions(parent=self, depends_on=[before]),
         )

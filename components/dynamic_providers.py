@@ -14,7 +14,7 @@ from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, 
 from components import cluster
 
 DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
-"""The Kubernetes provider's variable by which a person says that a cluster is gone for good."""
+"""Variable of the Kubernetes provider: the person says that the cluster is gone for good."""
 UNKNOWN = "unknown"
 """The owner of a namespace that the program could not read."""
 
@@ -22,41 +22,41 @@ UNKNOWN = "unknown"
 class _Provider(ResourceProvider):
     """A provider whose resources are updated when an input changes, or the provider itself."""
 
-    # It captures no secret: what lies in the state is the name of its class.
+    # The state holds only the name of the provider's class, which is no secret.
     serialize_as_secret_always = False
     inputs: ClassVar[tuple[str, ...]]
     """The inputs whose change is an update."""
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Compares the inputs, and the provider: the state would keep the name of a class that has moved since."""
+        """Compares the inputs, and the provider, so that the state gets the new name of a class that moved."""
         compared = ("__provider", *self.inputs)
         return DiffResult(changes=any(_olds.get(key) != _news.get(key) for key in compared))
 
 
 class NamespaceProvider(_Provider):
-    """Refuses to move a stack to another namespace or cluster, and to begin in a namespace that somebody has.
+    """Refuses to move a stack to another namespace or cluster, and to start in a namespace that somebody else owns.
 
-    Only the state knows where a stack is, and a program does not see its state; but Check is given the inputs of the
-    last `up`.
+    Only the state knows where a stack is deployed, and a program cannot read its state. But the engine passes the
+    inputs of the last `up` to Check.
     """
 
     inputs = ("namespace", "context", "stack", "cluster", "created")
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Compares the place with that of the last `up`; in the first one, asks whether the namespace is free."""
+        """Compares namespace and cluster with those of the last `up`. The first `up` must find the namespace free."""
         if not _olds.get("namespace"):
             owner = news["owner"]
             return CheckResult(news, [CheckFailure("", _taken(news))] if owner and owner != UNKNOWN else [])
         reason = _moved(_olds, news)
-        # The namespace is this stack's own by now. A cluster that cannot be identified is taken for the one it was.
+        # The namespace belongs to this stack by now. If the cluster's UID is not known, it counts as the same cluster.
         kept = {**news, "owner": "", "cluster": news["cluster"] or _olds.get("cluster", "")}
         return CheckResult(kept, [CheckFailure("", reason)] if reason else [])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Notes the place down. From then on the state calls the namespace this stack's own, so it must be free.
+        """Saves namespace and cluster in the state. From then on the namespace counts as this stack's own.
 
         Raises:
-            RuntimeError: The program could not read whose it is.
+            RuntimeError: The program could not read who owns the namespace.
         """
         if props["owner"] == UNKNOWN:
             raise RuntimeError(
@@ -67,7 +67,7 @@ class NamespaceProvider(_Provider):
         return CreateResult("namespace", props)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Notes the place down as it is called now."""
+        """Saves the new name of the context."""
         return UpdateResult(_news)
 
 
@@ -91,9 +91,9 @@ class DefaultMarksProvider(_Provider):
         return CreateResult("marks", {**props, "marks": dict(marks)})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Reads the marks of classes that are new, before the patches of this `up` run.
+        """Reads the marks of newly listed classes, before this `up` patches them.
 
-        The marks of the others stay as they were first read: what they have now is this program's own.
+        For the other classes it keeps the first marks, because this program has set the present ones.
         """
         fresh = self.create(_news).outs or {}
         return UpdateResult({**fresh, "marks": {**fresh["marks"], **_olds["marks"]}})

@@ -1,6 +1,6 @@
-"""A stack stays in the cluster and the namespace that it began in.
+"""Keeps a stack in the cluster and the namespace of its first `up`.
 
-To move would be to delete the old namespace, with every score in it, or to leave it behind and forget it.
+A move would delete the old namespace with its scores, or leave it behind without a state.
 """
 
 from collections.abc import Mapping
@@ -13,35 +13,35 @@ from pulumi.dynamic import Resource
 from components.dynamic_providers import UNKNOWN, NamespaceProvider
 from components.metadata import STACK, is_ours, this_stack
 
-# The name under which stacks of before November 2026 have their provider in the state.
+# Stacks from before November 2026 have this name in their state.
 _NamespaceProvider = NamespaceProvider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedNamespaceArgs:
-    """Where a stack is to be, and what was found there."""
+    """Arguments of FixedNamespace."""
 
     namespace: str
     """The namespace."""
     context: str
     """The kubeconfig context of the cluster."""
     cluster: str
-    """The UID of the cluster's namespace kube-system, by which a cluster is known whatever its context is called; "" if
-    it may not be read."""
+    """The UID of the namespace kube-system, which identifies a cluster whatever its context is called; "" if RBAC
+    denies the read."""
     owner: str
-    """Who has the namespace, as `namespace_owner` says it."""
+    """Who owns the namespace: what `namespace_owner` returns."""
     created: bool = True
-    """Whether this stack creates the namespace, and deletes it in the end."""
+    """Whether this stack creates the namespace, and deletes it on destroy."""
 
 
 def namespace_owner(metadata: Mapping[str, Any] | None) -> str:
-    """Who has a namespace that this stack has not created, as far as its state knows.
+    """Says who owns a namespace that is not in this stack's state.
 
     Args:
-        metadata: The namespace's metadata; empty where there is no such namespace, None where that is not known.
+        metadata: The namespace's metadata; empty if there is no such namespace, None if that is not known.
 
     Returns:
-        "" where nobody has it, `unknown`, or words for an error message.
+        "" if nobody owns it, `unknown`, or words for an error message.
     """
     if metadata is None:
         return UNKNOWN
@@ -51,8 +51,8 @@ def namespace_owner(metadata: Mapping[str, Any] | None) -> str:
         return "somebody else"
     stack = (metadata.get("annotations") or {}).get(STACK)
     if stack == this_stack():
-        # Of a colleague whose state lies elsewhere; or this one's, and its state was lost. To go on would give the
-        # database new passwords, which it would not know.
+        # A colleague keeps the state elsewhere, or this stack has lost its state. Without this refusal, the program
+        # would create new passwords, which the database does not have.
         return f"a stack {stack} that has another state"
     # One without the annotation was created by this program before it wrote any.
     return f"the stack {stack}" if stack else ""

@@ -15,9 +15,10 @@ from components.pods import NODE, RESTRICTED, Identity
 
 # Of 16 July 2026; the chart brings the controller 5.5.4.
 CHART_VERSION = "2.6.4"
-# Says on its Service for whom a load balancer is, so that none is public by accident (policy/rules.py).
+# Annotation of the Service: `public` or `private`. policy/rules.py compares it with the cloud's annotations, so that no
+# load balancer is public by accident.
 SCOPE = "pacman/scope"
-# How the controller signs its IngressClass.
+# `spec.controller` of its IngressClass.
 CONTROLLER = "nginx.org/ingress-controller"
 
 # Load balancers of AKS and GKE are public unless annotated (learn.microsoft.com, AKS, internal-lb; cloud.google.com,
@@ -40,21 +41,21 @@ LOAD_BALANCERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "gke": {"public": {}, "private": {"networking.gke.io/load-balancer-type": "Internal"}},
     "other": {"public": {}},
 }
-"""Cloud -> `public` or `private` -> annotations of the Service that make its load balancer so; no more is known."""
+"""Cloud -> `public` or `private` -> annotations of the Service for a load balancer of that scope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressControllerArgs:
-    """What an IngressController is made of."""
+    """Arguments of IngressController."""
 
     chart: str
     """Where the chart is: a path, or an oci:// address without a version."""
     ingress_class: str
-    """The IngressClass to make; nobody else's may have that name."""
+    """The IngressClass to create; no other controller may have one of that name."""
     scope: str
     """`public` or `private`: who may reach it."""
     load_balancer: Mapping[str, str]
-    """Annotations by which the cloud makes a load balancer that is so."""
+    """Annotations by which the cloud creates a load balancer of that scope."""
     traffic_policy: str
     """`Local` or `Cluster`: the `externalTrafficPolicy` with which the client's address is kept."""
 
@@ -74,13 +75,13 @@ class IngressController(pulumi.ComponentResource):
             name,
             metadata=ObjectMetaArgs(
                 name=name,
-                # Open to the cluster, unlike the game's own: what ports the chart's pods have is the chart's to know.
+                # It has no default-deny policy, because the chart decides which ports its pods have.
                 labels={**Identity("nginx", name, role="controller").labels, **RESTRICTED},
                 annotations=TAKE_OVER,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        # Slow to import, and most stacks use a controller that is there.
+        # Slow to import, and most stacks use an existing controller.
         from pulumi_kubernetes.helm.v3 import Release
 
         release = Release(
@@ -89,7 +90,7 @@ class IngressController(pulumi.ComponentResource):
             namespace=namespace.metadata.name,
             chart=args.chart,
             version=CHART_VERSION,
-            # Of kinds that are not used here (`enableCustomResources`); helm would never update or delete them.
+            # The controller does not use them (`enableCustomResources`), and Helm would never update or delete them.
             skip_crds=True,
             # Seconds; a cloud may take minutes for a load balancer.
             timeout=600,

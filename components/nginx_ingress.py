@@ -1,4 +1,4 @@
-"""The way in: an Ingress of class `nginx`, and what its address means to the person who wants to open it."""
+"""The Ingress of the game, and the commands that open the page at its address."""
 
 import asyncio
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ ADDRESS_SECONDS = 90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NginxIngressArgs:
-    """What an NginxIngress is made of."""
+    """Arguments of NginxIngress."""
 
     namespace: pulumi.Input[str]
     """The namespace to live in."""

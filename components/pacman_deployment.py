@@ -60,8 +60,8 @@ PORT = 8080
 SERVICE_PORT = 80
 # The image's own user and group.
 UID, GID = 100, 101
-# Seconds between "no new connections, please" and SIGTERM, on which Pacman closes its listener at once: the time in
-# which every proxy must have heard that the pod is leaving.
+# Seconds between the pod's removal from the Service and SIGTERM, on which Pacman closes its listener at once. In that
+# time, every proxy must stop sending requests to the pod.
 DRAIN_SECONDS = 5
 # What one pod may use before the autoscaler starts another: some 160 requests a second, half of them scores to save (77
 # of them took 97m on the sandbox). A value and not a share of the request, which is small so that ten pods fit on a
@@ -79,20 +79,20 @@ SERVER_SELECTION_TIMEOUT_MS = 30000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PacmanDeploymentArgs:
-    """What a PacmanDeployment is made of."""
+    """Arguments of PacmanDeployment."""
 
     namespace: pulumi.Input[str]
     """The namespace to live in."""
     image: str
     """An image with the contract of `saintdle/pacman`."""
     replicas: int
-    """Pods, 1 or more; with an autoscaler, how many there are at first and at least."""
+    """Number of pods, 1 or more; with an autoscaler, its minimum."""
     mongo_hosts: Sequence[str]
     """DNS names of the database's members."""
     mongo_port: int
     """Their port."""
     mongo_replica_set: str
-    """Name of the replica set; the driver heals from an outage only where it knows it."""
+    """Name of the replica set; without it the driver does not recover from an outage."""
     mongo_database: str
     """The database of the scores, in which the user lives, too."""
     mongo_secret: pulumi.Input[str]
@@ -100,7 +100,7 @@ class PacmanDeploymentArgs:
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """More labels for the pods, such as those that let them reach the database."""
     location: bool = True
-    """Let the pods read their node, so that a score says where it was made. Costs a ClusterRole with `get nodes`."""
+    """Let the pods read their node, so that a score names its zone. This needs a ClusterRole with `get nodes`."""
     max_replicas: int = 0
     """The most pods that an autoscaler may start; 0 for no autoscaler."""
     log_level: str = "warn"
@@ -114,8 +114,8 @@ class PacmanDeploymentArgs:
 class PacmanDeployment(pulumi.ComponentResource):
     """The Deployment and the Service `name`; ready when the game can save a score.
 
-    The app ends when its first connection to the database fails, and Kubernetes starts it again in ever longer
-    intervals. So whoever declares this makes it depend on the database.
+    Declare it with depends_on for the database. The app exits if its first connection fails, and Kubernetes restarts it
+    after ever longer pauses.
     """
 
     service: pulumi.Output[str]
@@ -170,7 +170,7 @@ class PacmanDeployment(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Left out instead, an apply would give the field up, and the API server set it to its default: 1.
+                # If replicas were left out, an apply would give the field up, and the API server would set it to 1.
                 ignore_changes=["spec.replicas"] if args.max_replicas else None,
             ),
         )
@@ -331,7 +331,7 @@ def _declare_service(
             name=name,
             namespace=namespace,
             labels=identity.labels,
-            # The Deployment's own wait tells when the pods serve; the Service's would say it 10 s later.
+            # Pulumi already waits for the Deployment, and the Service would be ready for it 10 s later.
             annotations={**TAKE_OVER, "pulumi.com/skipAwait": "true"},
         ),
         spec=ServiceSpecArgs(

@@ -36,7 +36,7 @@ RESTRICTED = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who an object is, in the labels that Kubernetes recommends (app.kubernetes.io)."""
+    """The labels that identify an object, as Kubernetes recommends them (app.kubernetes.io)."""
 
     app: str
     """What runs: `mongo`, `pacman`."""
@@ -56,7 +56,7 @@ class Identity:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """All labels: what selects, and what only tells."""
+        """All labels: those of the selector, and those that only describe."""
         return {
             **self.selector,
             **OURS,
@@ -68,7 +68,7 @@ class Resources:
     """What a container requests and may use. Each is a request, and a limit where there is a second value."""
 
     cpu: tuple[str, ...]
-    """CPU. Without a limit a container uses what nobody else needs; with one it is slowed down."""
+    """CPU. Without a limit, a container may use idle CPU; with one, it is throttled."""
     memory: tuple[str, ...]
     """Memory. A single value is request and limit."""
     disk: tuple[str, ...]
@@ -83,7 +83,7 @@ class Resources:
         )
 
     def with_cpu_limit_of(self, other: "Resources") -> "Resources":
-        """These with the CPU limit of another container, so that a quota that wants one for each is met."""
+        """Returns a copy with the CPU limit of another container, because a quota may require a limit for each."""
         limit = other.cpu[1:]
         # Kubernetes refuses a request beyond its limit.
         return replace(self, cpu=(min([self.cpu[0], *limit], key=quantities.parse), *limit))
@@ -143,7 +143,7 @@ def container_security() -> SecurityContextArgs:
 
 
 def spread(identity: Identity) -> list[TopologySpreadConstraintArgs]:
-    """Pods over zones and over nodes as evenly as can be; one that finds no better place starts all the same."""
+    """Spreads pods over zones and nodes. It is best effort: a pod also starts where the spread is uneven."""
     return [
         TopologySpreadConstraintArgs(
             topology_key=key,
@@ -156,7 +156,7 @@ def spread(identity: Identity) -> list[TopologySpreadConstraintArgs]:
 
 
 def apart(identity: Identity) -> AffinityArgs:
-    """Never two pods on one node. A spread constraint would allow it where there are fewer nodes than pods."""
+    """Never two pods on one node. A spread constraint would allow that if there are fewer nodes than pods."""
     return AffinityArgs(
         pod_anti_affinity=PodAntiAffinityArgs(
             required_during_scheduling_ignored_during_execution=[

@@ -11,7 +11,7 @@ from components.metadata import OURS, TAKE_OVER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryCredentialsArgs:
-    """What RegistryCredentials are made of."""
+    """Arguments of RegistryCredentials."""
 
     namespace: pulumi.Input[str]
     """The namespace to live in."""

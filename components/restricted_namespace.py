@@ -1,4 +1,4 @@
-"""A namespace in which only confined pods run, and in which a pod is reached only by whom a policy lets in."""
+"""A namespace with Pod Security `restricted`, where a NetworkPolicy must allow each kind of incoming traffic."""
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
@@ -26,7 +26,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(
                 name=name,
                 labels={**OURS, **RESTRICTED},
-                # By which FixedNamespace knows whose it is. No label: a stack's name may be too long for one.
+                # FixedNamespace reads the owner from it. No label: a stack's name may be too long for one.
                 annotations={STACK: this_stack(), **TAKE_OVER},
             ),
             opts=child,

@@ -205,7 +205,7 @@ def _not_as_it_runs(config: Settings, mongo: RunningMongo) -> list[str]:
 
 
 def _another_line(config: Settings, mongo: RunningMongo) -> list[str]:
-    """Data goes up one major version at a time, and down only as long as featureCompatibilityVersion was not raised.
+    """Refuses to skip a major version of MongoDB, and warns of a change by one. MongoDB supports no way down.
 
     MongoDB's manual, "Upgrade a replica set" and "Downgrade": a server starts on data whose featureCompatibilityVersion
     is its own major version or the one before. It takes no password to see the image, and one to see that.

@@ -44,8 +44,8 @@ def declare_init_job(
 ) -> None:
     """Declares the Job and the ConfigMap with its script.
 
-    A finished Job does not run again, so its name says what it brought about: another script, image, index or number of
-    members is another Job.
+    A finished Job does not run again. So its name has a hash of script, image, indexes and number of members: if one of
+    them changes, a new Job runs.
     """
     script, wanted = INIT_SCRIPT.read_text(), json.dumps(indexes)
     config = ConfigMap(
@@ -55,10 +55,10 @@ def declare_init_job(
     container = _container(names, image, members, database, wanted, resources)
     Job(
         f"{names.name}-init",
-        # A Job that failed is replaced by the next `up`: it would stay failed for ever.
+        # The next `up` replaces a failed Job, which would otherwise stay failed for ever.
         metadata=names.metadata(f"-init-{run}", names.init, {"pulumi.com/replaceUnready": "true"}),
         spec=JobSpecArgs(
-            # The script waits and tries again by itself; a new pod is for what it cannot outlast.
+            # The script retries by itself. A new pod is only for what ends the script, such as an eviction.
             backoff_limit=3,
             active_deadline_seconds=540,
             template=PodTemplateSpecArgs(
@@ -66,8 +66,8 @@ def declare_init_job(
                 spec=_pod(config.metadata.name, credentials, container, placement),
             ),
         ),
-        # A Job that failed stays in the cluster under its name: were the next one made first, going back to what was
-        # before would meet it there.
+        # A failed Job keeps its name in the cluster. If the new Job were created first, going back to the old config
+        # would then fail, because that name exists.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
     )
 
@@ -106,7 +106,7 @@ def _container(
             EnvVarArgs(name="INDEXES", value=indexes),
             EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 - an emptyDir of the pod
         ],
-        # What the person reads in `pulumi up` when the Job fails.
+        # `pulumi up` prints it if the Job fails.
         termination_message_policy="FallbackToLogsOnError",
         security_context=container_security(),
         resources=_RESOURCES.with_cpu_limit_of(resources).args(),

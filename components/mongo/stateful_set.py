@@ -26,7 +26,7 @@ RESOURCES = Resources(cpu=("100m",), memory=("512Mi", "1Gi"), disk=("64Mi", "1Gi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MongoStatefulSetArgs:
-    """What a MongoStatefulSet is made of."""
+    """Arguments of MongoStatefulSet."""
 
     namespace: pulumi.Input[str]
     """The namespace to live in."""
@@ -60,11 +60,11 @@ class MongoStatefulSet(pulumi.ComponentResource):
     app_secret: pulumi.Output[str]
     """Name of the Secret with the application's `username` and `password`."""
     hosts: list[str]
-    """DNS name of each member, without the port, known before the members are."""
+    """DNS name of each member, without the port, known before the members run."""
     database: str
     """The application's database."""
     storage_class: pulumi.Output[str]
-    """Class of the volumes as they are: those of a set that exists do not change."""
+    """The class that the volumes have: it does not change once they exist."""
     client_labels: dict[str, str]
     """Labels of the pods that may reach the database."""
     uri: pulumi.Output[str]
@@ -112,7 +112,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
     ) -> StatefulSet:
         return StatefulSet(
             names.name,
-            # `kubectl scale` changes the replicas and not this: how many members the set has is what the program said.
+            # `kubectl scale` changes the replicas, but not this number, which the init Job has brought into the set.
             metadata=names.metadata(annotations={MEMBERS: str(args.members)}),
             spec=StatefulSetSpecArgs(
                 replicas=args.members,
@@ -120,7 +120,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
                 selector=LabelSelectorArgs(match_labels=names.server.selector),
                 # After a power cut the members need each other to elect: they may all start at once.
                 pod_management_policy="Parallel",
-                # A claim outlives its pod, its ordinal and the StatefulSet; only the namespace takes it along.
+                # A claim survives its pod and the StatefulSet. Only deleting the namespace deletes it.
                 persistent_volume_claim_retention_policy=StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
                     when_deleted="Retain", when_scaled="Retain"
                 ),
