@@ -183,7 +183,7 @@ def test_up_says_in_one_line_what_is_wrong_and_changes_nothing(refusals: Mapping
     assert refusal.types in ([], ["pulumi:pulumi:Stack"])
 
 
-def test_a_preview_says_the_same_and_all_that_is_wrong_at_once() -> None:
+def test_a_preview_reports_every_bad_value_at_once() -> None:
     with Program() as stack:
         stack.use(mongoMembers=2, pacmanReplicas=0, ingressHost="-")
         failed = stack.preview()
@@ -201,7 +201,7 @@ def made(program: Program) -> list[str]:
     return [name for name, each in program.resources().items() if each["type"].startswith("kubernetes:")]
 
 
-def test_a_context_that_does_not_exist() -> None:
+def test_a_context_that_does_not_exist_is_refused_in_one_line() -> None:
     with Program() as stack:
         before = look(stack)
         stack.use(context="nowhere")
@@ -211,7 +211,7 @@ def test_a_context_that_does_not_exist() -> None:
         assert (look(stack), made(stack)) == (before, [])
 
 
-def test_a_namespace_that_somebody_else_has() -> None:
+def test_a_namespace_that_somebody_else_has_is_refused_and_nothing_changes() -> None:
     """Nothing of the cluster is changed then, not even the default StorageClass, which has nothing to do with it."""
     with Program() as stack, storage_class(stack.kubectl, stack.namespace):
         stack.kubectl("create", "namespace", stack.namespace)
@@ -234,7 +234,7 @@ def test_a_namespace_that_somebody_else_has() -> None:
         ("pacman/test", "a stack pacman/test that has another state"),
     ],
 )
-def test_a_namespace_that_another_stack_has(owner: str, said: str) -> None:
+def test_a_namespace_that_another_stack_has_is_refused_with_its_name(owner: str, said: str) -> None:
     with Program() as stack:
         stack.kubectl("create", "namespace", stack.namespace)
         labels = ("app.kubernetes.io/part-of=pacman", "app.kubernetes.io/managed-by=pulumi")

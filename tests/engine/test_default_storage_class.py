@@ -91,7 +91,7 @@ def classes() -> Iterator[Classes]:
         yield made
 
 
-def test_destroy_puts_back_what_was_there(classes: Classes) -> None:
+def test_destroy_restores_the_default_of_before(classes: Classes) -> None:
     """Also for a class that joined in a later `up` or left in one, and though others owned the marks."""
     annotated = classes.annotations()
     with Engine(ROOT) as engine:
@@ -138,7 +138,7 @@ def test_two_stacks_leave_the_marks_of_before_both_in_whichever_order_they_are_d
         assert classes.annotations() == annotated
 
 
-def test_what_somebody_marked_meanwhile_is_left_alone(classes: Classes) -> None:
+def test_destroy_keeps_a_default_that_somebody_set_meanwhile(classes: Classes) -> None:
     """After `up` a person takes `silver` as the default again: that is not undone, only what the stack did is."""
     with Engine(ROOT) as engine:
         classes.declare(engine, "silver", "tin")

@@ -11,7 +11,7 @@ from tools.recorder import ROOT
 NAMESPACE = f"two-databases-{secrets.token_hex(4)}"
 
 
-def test_both_come_up_side_by_side_and_know_their_own_users_only() -> None:
+def test_two_databases_in_one_namespace_accept_only_their_own_users() -> None:
     config = {
         "context": CONTEXT,
         "namespace": NAMESPACE,

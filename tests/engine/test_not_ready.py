@@ -61,6 +61,23 @@ def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program
     program.up("--expect-no-changes").ok()
 
 
+def test_an_init_job_that_failed_for_a_passing_reason_is_replaced_by_the_next_up() -> None:
+    """Its name says what it brings about, so the next one has the same: without a replacement it stays failed."""
+    with Program() as program:
+        deadline = ("components/mongo/init_job.py", "active_deadline_seconds=540", "active_deadline_seconds=1")
+        with program.changed(*deadline):
+            failed = program.up()
+        assert failed.exit_code != 0
+        assert "DeadlineExceeded" in failed.errors("mongo-init")
+        (name,) = program.kubectl("get", "job", "--output", "name").split()
+
+        healed = program.up().ok()
+        assert healed.op("mongo-init") == "replace"
+        assert program.kubectl("get", "job", "--output", "name").split() == [name]
+        assert program.game.save("after-a-failed-job", 1)
+        program.up("--expect-no-changes").ok()
+
+
 def interrupted(program: Program, number: signal.Signals, *options: str) -> Result:
     """What an `up` did that a signal ended while it waited for pods of an image that does not exist."""
     program.use(pacmanImage=ABSENT)

@@ -188,7 +188,7 @@ def test_an_approved_preview_holds_until_the_stack_changes_otherwise(clone: Clon
     assert other.stderr.startswith(f"error: {STACK} has changed since its preview was approved: update Deployment")
 
 
-def test_what_somebody_changed_in_the_cluster_is_drift(clone: Clone) -> None:
+def test_a_change_by_kubectl_is_reported_as_drift(clone: Clone) -> None:
     clean = clone.review("drift", STACK)
     assert clean.returncode == 0, clean.stdout + clean.stderr
     kubectl = Kubectl("sandbox", clone.namespace)

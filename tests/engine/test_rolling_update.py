@@ -31,7 +31,7 @@ def test_no_request_fails_and_no_score_is_lost_while_pods_come_and_go(program: P
     assert load.saved <= program.scores()
 
 
-def test_what_was_acknowledged_outlives_the_database_that_goes_under_load(program: Program) -> None:
+def test_acknowledged_scores_survive_the_deletion_of_the_database_pod_under_load(program: Program) -> None:
     """With one member there is an outage then, and requests fail; what was acknowledged must not be lost.
 
     Only that is held here. How soon one player sees the list again is held in test_environment.py.

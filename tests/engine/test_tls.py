@@ -78,7 +78,7 @@ def test_the_page_comes_over_https_and_browsers_are_told_to_stay_there(secured: 
     assert isinstance(json.loads(listed.read()), list)
 
 
-def test_plain_http_leads_there_with_path_and_question(secured: Program, authority: trustme.CA) -> None:
+def test_plain_http_redirects_to_https_with_path_and_query(secured: Program, authority: trustme.CA) -> None:
     eventually("the certificate is served", lambda: served(secured, authority))
     connection = http.client.HTTPConnection(NODE, timeout=10)
     connection.request("GET", "/highscores/list?x=1", headers={"Host": secured.host})
@@ -88,7 +88,7 @@ def test_plain_http_leads_there_with_path_and_question(secured: Program, authori
     assert "Strict-Transport-Security" not in answer.headers
 
 
-def test_without_the_key_it_is_plain_http_again(secured: Program) -> None:
+def test_removing_the_certificate_key_leads_back_to_plain_http(secured: Program) -> None:
     secured.use()
     assert secured.up().ok().changes["update"] == 1
     eventually("the page comes over HTTP", lambda: secured.game.request("GET", "/")[0] == 200)

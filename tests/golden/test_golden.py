@@ -11,7 +11,7 @@ from tools.render import GOLDEN, render_stack
 
 
 @pytest.mark.parametrize("stack", stacks())
-def test_is_what_was_reviewed(stack: str) -> None:
+def test_the_manifests_are_those_that_were_reviewed(stack: str) -> None:
     golden = GOLDEN / f"{stack}.yaml"
     if not golden.exists() or render_stack(stack) != golden.read_text():
         # One line: the difference is for git to show, and long.
@@ -19,7 +19,7 @@ def test_is_what_was_reviewed(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", stacks())
-def test_is_the_same_each_time_and_holds_no_secret(stack: str) -> None:
+def test_rendered_manifests_are_deterministic_and_hold_no_secret(stack: str) -> None:
     text = render_stack(stack)
     assert text == render_stack(stack)
     assert "generated-for-" not in text

@@ -55,7 +55,7 @@ class TestRow:
 
 
 class TestReport:
-    def test_what_is_written_is_read_again(self, tmp_path: Path) -> None:
+    def test_a_report_that_is_written_can_be_read(self, tmp_path: Path) -> None:
         written = (
             Report().with_section(section("deploy", DEPLOY, notes=("a note",))).with_section(section("cold", DOWN))
         )

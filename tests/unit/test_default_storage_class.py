@@ -72,7 +72,7 @@ class TestPatches:
         assert made.manifest["volumeBindingMode"] == "WaitForFirstConsumer"
         assert run.one("DefaultStorageClass").outputs == {"storageClass": "fast"}
 
-    def test_a_class_cannot_be_both(self) -> None:
+    def test_a_class_cannot_be_promoted_and_demoted(self) -> None:
         with pytest.raises(ValueError, match="default: demote holds fast, which promote names: must be other classes"):
             declare(demote=("standard", "fast"))
 
@@ -101,7 +101,7 @@ class TestMemory:
         assert self.create()["marks"] == {"fast": "", "standard": "true"}
 
     @pytest.mark.usefixtures("storage")
-    def test_destroy_puts_back_what_was(self, restored: list[tuple[str, Mapping[str, str]]]) -> None:
+    def test_destroy_restores_the_marks(self, restored: list[tuple[str, Mapping[str, str]]]) -> None:
         DefaultMarksProvider().delete("marks", self.create())
         assert restored == [("arcade", {"fast": "", "standard": "true"})]
 

@@ -30,7 +30,7 @@ def run() -> Recorded:
         return record(lambda: runpy.run_path(str(ROOT / "examples/two-databases/__main__.py")), CONFIG)
 
 
-def test_both_are_there(run: Recorded) -> None:
+def test_the_example_declares_two_databases_and_exports_secret_uris(run: Recorded) -> None:
     assert [each.name for each in run.of("MongoStatefulSet")] == ["orders", "users"]
     assert run.exports.keys() == {"orders_uri", "users_uri"}
     assert all(isinstance(value, SecretValue) for value in run.exports.values())
@@ -53,5 +53,5 @@ def test_each_selects_its_own_pods_only(run: Recorded) -> None:
                 assert [name for name, has in labels.items() if wanted.items() <= has.items()] == [r.name]
 
 
-def test_it_is_held_to_the_policy_too(run: Recorded) -> None:
+def test_the_example_satisfies_the_policy_pack(run: Recorded) -> None:
     assert violations(run) == []

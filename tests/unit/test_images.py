@@ -62,7 +62,7 @@ def test_latest_is_refused_by_its_name() -> None:
         *("mongo@sha256:0123", f"mongo@{DIGEST.upper()}", f"mongo@{DIGEST}:8.0.32"),
     ],
 )
-def test_what_is_no_reference_is_refused(reference: str) -> None:
+def test_an_invalid_image_reference_is_refused(reference: str) -> None:
     with pytest.raises(ValueError, match="not an image reference; expected name:version or name@sha256"):
         Image.parse(reference)
 
@@ -74,7 +74,7 @@ def test_what_is_no_reference_is_refused(reference: str) -> None:
         *("sandbox/mongo:6.0.5", f"mongo@{DIGEST}", f"mongo:8.0.32@{DIGEST}"),
     ],
 )
-def test_a_mongodb_that_is_maintained(reference: str) -> None:
+def test_a_maintained_mongodb_is_accepted(reference: str) -> None:
     check_mongo(Image.parse(reference))
 
 
@@ -85,7 +85,7 @@ def test_a_mongodb_that_is_maintained(reference: str) -> None:
         *("mirror.example/library/mongo:8.0.3", "sandbox/mongo:6.0.4", "sandbox/mongo:8.0.32"),
     ],
 )
-def test_a_mongodb_that_should_not_be_run(reference: str) -> None:
+def test_an_outdated_mongodb_is_refused(reference: str) -> None:
     with pytest.raises(ValueError, match=r"not a MongoDB that should be run; allowed: [67]\.0 from "):
         check_mongo(Image.parse(reference))
 
@@ -97,7 +97,7 @@ def test_every_floor_is_a_patch_of_its_line() -> None:
 @pytest.mark.parametrize(
     "repository", ["saintdle/pacman", "mirror.example/saintdle/pacman", "sandbox/pacman", "x/yfont/pacman2"]
 )
-def test_a_pacman_that_works(repository: str) -> None:
+def test_a_pacman_image_with_a_current_driver_is_accepted(repository: str) -> None:
     check_pacman(Image(repository, "1.0.0", ""))
 
 
@@ -110,6 +110,6 @@ def test_a_pacman_that_works(repository: str) -> None:
         ("shuguet/pacman", "in the database `admin`"),
     ],
 )
-def test_a_pacman_that_does_not(repository: str, reason: str) -> None:
+def test_a_pacman_image_that_cannot_work_is_refused(repository: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"{reason}.*; use saintdle/pacman"):
         check_pacman(Image(repository, "1.0.0", ""))

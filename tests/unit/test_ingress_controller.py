@@ -85,5 +85,5 @@ def test_the_cloud_stacks_install_it_and_their_ingress_waits_for_its_class(stack
 
 
 @pytest.mark.parametrize("stack", ["dev", "sandbox"])
-def test_minikube_has_one(stack: str) -> None:
+def test_minikube_uses_the_controller_of_its_addon(stack: str) -> None:
     assert record_program(stack_config(stack)).of("IngressController") == []

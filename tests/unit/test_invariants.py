@@ -27,12 +27,12 @@ def test_the_committed_stacks_are_found() -> None:
 
 @pytest.mark.parametrize("stack", stacks())
 @pytest.mark.parametrize("check", CHECKS, ids=title)
-def test_holds_in_every_stack(stack: str, check: Check) -> None:
+def test_an_invariant_holds_in_every_stack(stack: str, check: Check) -> None:
     assert list(check(run_of(stack))) == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_holds_in_what_people_configure(variant: str) -> None:
+def test_an_invariant_holds_with_common_settings(variant: str) -> None:
     assert [fault for check in CHECKS for fault in check(run_of("dev", variant))] == []
 
 
@@ -214,7 +214,7 @@ FAULTS: list[tuple[Check, str, tuple[str | int, ...], Any, str]] = [
     FAULTS,
     ids=[f"{f[0].__name__}-{i}" for i, f in enumerate(FAULTS)],
 )
-def test_reports_what_breaks_it(
+def test_an_invariant_reports_what_breaks_it(
     check: Check, resource: str, where: tuple[str | int, ...], value: object, field: str
 ) -> None:
     culprit, _, part = field.rpartition(": ")

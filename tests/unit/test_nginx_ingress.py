@@ -39,7 +39,7 @@ def declare(
 
 
 class TestRule:
-    def test_what_a_player_needs_leads_to_the_service_and_nothing_else(self) -> None:
+    def test_the_ingress_serves_the_paths_that_a_player_needs_and_no_others(self) -> None:
         (rule,) = declare().one("Ingress").manifest["spec"]["rules"]
         backend = {"service": {"name": "pacman", "port": {"number": 80}}}
         assert all(each["backend"] == backend for each in rule["http"]["paths"])
@@ -63,7 +63,7 @@ class TestRule:
     def test_without_a_host_it_answers_to_every_name_and_the_bare_address(self) -> None:
         assert "host" not in declare().one("Ingress").manifest["spec"]["rules"][0]
 
-    def test_with_a_host_it_answers_to_that(self) -> None:
+    def test_an_ingress_with_a_host_answers_to_that_name(self) -> None:
         assert declare("pacman.example").one("Ingress").manifest["spec"]["rules"][0]["host"] == "pacman.example"
 
     def test_bodies_and_rates_are_limited_for_either_family_of_controllers(self) -> None:
@@ -85,7 +85,7 @@ class TestRule:
 
 
 class TestTls:
-    def test_without_a_secret_nothing_speaks_of_it(self) -> None:
+    def test_an_ingress_without_a_secret_has_no_tls(self) -> None:
         manifest = declare("pacman.example").one("Ingress").manifest
         assert "tls" not in manifest["spec"]
         assert not any("ssl" in key or "hsts" in key for key in manifest["metadata"]["annotations"])
@@ -124,7 +124,9 @@ class TestTls:
             ({"host": "pacman.example", "issuer": "own"}, "pacman: tls_issuer is own: needs tls_secret"),
         ],
     )
-    def test_what_does_not_fit_together_is_refused(self, given: dict[str, Any], reason: str) -> None:
+    def test_a_certificate_without_a_host_and_an_issuer_without_a_secret_are_refused(
+        self, given: dict[str, Any], reason: str
+    ) -> None:
         with pytest.raises(ValueError, match=reason):
             declare(**given)
 

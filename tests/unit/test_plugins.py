@@ -99,7 +99,7 @@ def test_a_launcher_is_executable_holds_no_path_and_is_renewed_when_it_differs(h
         assert launcher.read_text() == text
 
 
-def test_what_is_installed_already_is_not_written_again(home: Home) -> None:
+def test_a_plugin_that_is_installed_is_not_written_again(home: Home) -> None:
     files = [home.provider("random"), home.provider("kubernetes"), *home.engine.iterdir()]
     before = [(file.lstat().st_ino, file.lstat().st_mtime_ns) for file in files]
     home.install()

@@ -44,7 +44,7 @@ class TestMachine:
         monkeypatch.setattr(machine, "BUILD_BYTES", 0)
         monkeypatch.setattr(machine, "RUN_BYTES", 0)
 
-    def test_a_good_one_is_good(self) -> None:
+    def test_a_machine_that_has_everything_is_accepted(self) -> None:
         machine.check(lambda: True)
 
     @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ class TestMachine:
             (lambda patch, _: patch.setattr(platform, "machine", lambda: "aarch64"), "x86_64.*minikube"),
         ],
     )
-    def test_what_is_missing_is_one_line(
+    def test_a_missing_program_is_reported_in_one_line(
         self,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
@@ -115,7 +115,7 @@ class TestBuild:
         assert (part.folder / "made").read_text() == "kept"
         assert capsys.readouterr().err == ""
 
-    def test_what_an_interrupted_build_left_is_removed_and_built_again(self, source: Path, cache: Path) -> None:
+    def test_leftovers_of_an_interrupted_build_are_removed_and_built_again(self, source: Path, cache: Path) -> None:
         left = cache / "parts/thing.partial-abc"
         left.mkdir(parents=True)
         (left / "half").touch()
@@ -200,7 +200,7 @@ class TestBuild:
             builder.build([Part("waiting", 1, wait, fetch=lambda _: None), Part("failing", 1, fail)], Progress())
         assert not Path("/proc", pid.read_text().strip()).exists()
 
-    def test_what_is_built_ends_with_a_build_that_is_killed(self, tmp_path: Path) -> None:
+    def test_a_killed_build_leaves_no_process(self, tmp_path: Path) -> None:
         pid, program = (
             tmp_path / "pid",
             f"""

@@ -485,13 +485,15 @@ TOGETHER: list[tuple[dict[str, str], str, str]] = [
 
 class TestWhatIsNot:
     @pytest.mark.parametrize(("given", "key", "reason"), TOGETHER)
-    def test_what_does_not_fit_together_is_one_line_too(self, given: dict[str, str], key: str, reason: str) -> None:
+    def test_values_that_contradict_each_other_are_one_line(self, given: dict[str, str], key: str, reason: str) -> None:
         (line,) = problems(**given)
         assert line.startswith(f"pacman:{key} is ")
         assert reason in line
 
     @pytest.mark.parametrize(("key", "value", "allowed"), BAD, ids=[f"{key}={value[:20]!r}" for key, value, _ in BAD])
-    def test_is_one_line_that_names_key_value_and_what_is_allowed(self, key: str, value: str, allowed: str) -> None:
+    def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_allowed(
+        self, key: str, value: str, allowed: str
+    ) -> None:
         (line,) = problems(**{key: value})
         shown = value if value.startswith(("[", "{")) else json.dumps(value)
         assert line.startswith(f"pacman:{key} is {shown}: ")
@@ -512,7 +514,7 @@ class TestWhatIsNot:
         (line,) = problems(defaultStorageClass="standard")
         assert line.startswith('pacman:demoteStorageClasses is "standard": must not hold the class')
 
-    def test_nor_the_one_that_the_target_promotes(self) -> None:
+    def test_the_class_that_the_target_promotes_cannot_be_demoted(self) -> None:
         (line,) = problems(demoteStorageClasses='["csi-hostpath-sc"]')
         assert line.startswith('pacman:demoteStorageClasses is "csi-hostpath-sc": must not hold the class')
 
