@@ -491,7 +491,7 @@ class TestWhatIsNot:
         assert reason in line
 
     @pytest.mark.parametrize(("key", "value", "allowed"), BAD, ids=[f"{key}={value[:20]!r}" for key, value, _ in BAD])
-    def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_allowed(
+    def test_a_bad_value_is_one_line_with_key_value_and_what_is_allowed(
         self, key: str, value: str, allowed: str
     ) -> None:
         (line,) = problems(**{key: value})
