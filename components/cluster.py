@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from components.metadata import MEMBERS, is_ours
+from components.metadata import MEMBERS, STACK, is_ours
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 """Annotation of the cluster's default StorageClass."""
@@ -75,6 +75,8 @@ class TakenHost:
     """The host name, "" for every name."""
     paths: frozenset[str]
     """The paths that it serves there."""
+    stack: str = ""
+    """Project and stack that created the Ingress; "" where that was not this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +378,7 @@ def _hosts(item: Mapping[str, Any]) -> Iterator[TakenHost]:
     ingress_class = spec.get("ingressClassName") or _annotations(item).get("kubernetes.io/ingress.class", "")
     for rule in spec.get("rules") or []:
         paths = frozenset(each.get("path", "/") for each in (rule.get("http") or {}).get("paths") or [])
-        yield TakenHost(name, ingress_class, rule.get("host", ""), paths)
+        yield TakenHost(name, ingress_class, rule.get("host", ""), paths, _annotations(item).get(STACK, ""))
 
 
 def _running(mongo: Mapping[str, Any]) -> RunningMongo:

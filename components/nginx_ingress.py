@@ -22,7 +22,7 @@ from pulumi_kubernetes.networking.v1 import (
 )
 
 from components import cluster
-from components.metadata import TAKE_OVER
+from components.metadata import STACK, TAKE_OVER, this_stack
 from components.pods import Identity
 
 # What a player's browser asks for, and nothing else: the app also serves metrics, a demo mode and an interface that
@@ -128,6 +128,8 @@ def _annotations(args: NginxIngressArgs) -> dict[str, str]:
     rate = args.rate_limit
     return {
         **TAKE_OVER,
+        # By which a stack knows its own Ingress in another namespace.
+        STACK: this_stack(),
         # The provider would wait for ten minutes for an address, and then fail. The component waits itself.
         "pulumi.com/skipAwait": "true",
         # A score has 200 bytes.

@@ -156,6 +156,7 @@ def _taken_host(config: Settings, known: Cluster) -> list[str]:
         if (
             taken.host == config.ingress_host
             and taken.paths & PATHS.keys()
+            and taken.stack != this_stack()
             and taken.ingress_class == config.ingress_class
             and namespace != config.namespace
         ):

@@ -162,12 +162,26 @@ def command_line(process: Path) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("target", ["statefulset/mongo", "deployment/pacman", "job"])
+@pytest.mark.parametrize("target", ["statefulset/mongo", "job"])
 def test_no_secret_is_logged(program: Program, target: str) -> None:
     if target == "job":
         target = program.kubectl("get", "job", "--output", "name").strip()
     logs = program.kubectl("logs", target, "--all-containers", "--tail=-1")
     assert logs
+    assert hold(logs, plain_secrets(program)) == []
+
+
+def test_the_game_logs_no_secret_at_its_most_talkative_level_and_nothing_by_default(program: Program) -> None:
+    def logged() -> str:
+        assert program.game.save("logged", 1)
+        return program.kubectl("logs", "deployment/pacman", "--tail=-1")
+
+    assert logged() == ""
+    with program.using(pacmanLogLevel="debug"):
+        program.up().ok()
+        logs = logged()
+    program.up().ok()
+    assert "/highscores" in logs
     assert hold(logs, plain_secrets(program)) == []
 
 

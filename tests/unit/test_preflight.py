@@ -12,7 +12,7 @@ from components import cluster
 from components.cluster import Cluster, IngressClass, RunningMongo, TakenHost
 from components.metadata import OURS, STACK, this_stack
 from stack import preflight, settings
-from tools.recorder import defaults, record_program, stack_config
+from tools.recorder import defaults, record, record_program, stack_config
 
 NGINX = {"nginx": IngressClass("k8s.io/ingress-nginx")}
 MINIKUBE = Cluster({"standard": "true", "csi-hostpath-sc": None}, NGINX)
@@ -404,3 +404,13 @@ def test_the_program_stops_before_it_declares_anything_if_a_class_is_missing() -
     with pytest.raises(SystemExit) as ended:
         record_program(stack_config("dev"), Cluster(MINIKUBE.storage, {}))
     assert ended.value.code == 32
+
+
+def test_the_ingress_of_this_stack_in_another_namespace_is_no_conflict_since_the_move_itself_is_refused() -> None:
+    taken = cluster.TakenHost("elsewhere/pacman", "nginx", "", frozenset({"/"}), "pacman/dev")
+    known = Cluster({"standard": "true", "csi-hostpath-sc": None}, NGINX, (taken,))
+    found: list[tuple[str, ...]] = []
+    record(lambda: found.append(preflight.check(config(), known)), name="dev")
+    assert found == [("standard",)]
+    with pytest.raises(pulumi.RunError, match="serves every host name of class nginx already"):
+        record(lambda: preflight.check(config(), known), name="prod")
