@@ -66,10 +66,7 @@ def chart(value: str) -> str:
 
 def object_names(value: str) -> tuple[str, ...]:
     """A list of names, each once."""
-    try:
-        names = json.loads(value)
-    except json.JSONDecodeError:
-        names = None
+    names = _json(value)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(
             "must be a list of names; `pulumi config set --path 'demoteStorageClasses[0]' standard` adds one"
@@ -142,11 +139,9 @@ _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _RESERVED = ("app.kubernetes.io/", "pulumi.com/", "pod-security.kubernetes.io/", "pacman/")
 
 
-def _map(value: str) -> dict[str, str]:
-    try:
-        found = json.loads(value)
-    except json.JSONDecodeError:
-        found = None
+def annotations(value: str) -> dict[str, str]:
+    """Annotations."""
+    found = _json(value)
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise ValueError("must be a map of names to texts; `pulumi config set --path 'KEY[\"name\"]' value` adds one")
     for name in found:
@@ -160,7 +155,7 @@ def _map(value: str) -> dict[str, str]:
 
 def labels(value: str) -> dict[str, str]:
     """Labels, such as those of a node."""
-    found = _map(value)
+    found = annotations(value)
     for name, text in found.items():
         if not _LABEL.fullmatch(text):
             raise ValueError(
@@ -169,18 +164,10 @@ def labels(value: str) -> dict[str, str]:
     return found
 
 
-def annotations(value: str) -> dict[str, str]:
-    """Annotations."""
-    return _map(value)
-
-
 def tolerations(value: str) -> tuple[Mapping[str, Any], ...]:
     """Tolerations, with Kubernetes' own fields."""
     known = {"key": str, "operator": str, "value": str, "effect": str, "tolerationSeconds": int}
-    try:
-        found = json.loads(value)
-    except json.JSONDecodeError:
-        found = None
+    found = _json(value)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise ValueError("must be a list of tolerations, such as [{key: dedicated, value: games, effect: NoSchedule}]")
     for each in found:
@@ -200,10 +187,7 @@ def docker_config(value: str) -> str:
     """The text of a Docker config.json with credentials, or nothing."""
     if not value:
         return value
-    try:
-        found = json.loads(value)
-    except json.JSONDecodeError:
-        found = None
+    found = _json(value)
     if not isinstance(found, dict) or not isinstance(found.get("auths"), dict) or not found["auths"]:
         raise ValueError(
             "must be the text of a Docker config.json whose auths hold the credentials (not a credential helper)"
@@ -238,3 +222,11 @@ def _is_address(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _json(value: str) -> Any:  # noqa: ANN401 - any JSON
+    """A list or a map as the engine hands it over; None if the text is no JSON."""
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return None

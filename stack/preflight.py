@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from components import cluster, quantities
-from components.cluster import Cluster, IngressClass, RunningMongo
+from components.cluster import Cluster, RunningMongo
 from components.fixed_namespace import namespace_owner as namespace_owner_of
 from components.ingress_controller import CONTROLLER
 from components.metadata import STACK, this_stack
@@ -143,12 +143,6 @@ def _missing_namespace(config: Settings, known: Cluster) -> list[str]:
     return []
 
 
-def _taken_class(config: Settings, known: Cluster) -> list[str]:
-    if config.ingress_controller == "existing" or known.ingress is None:
-        return []
-    return _collision(config, known.ingress)
-
-
 def _taken_host(config: Settings, known: Cluster) -> list[str]:
     """Two Ingresses of one host and class: the controller refuses the second, or serves whichever is older."""
     for taken in known.hosts or ():
@@ -169,9 +163,11 @@ def _taken_host(config: Settings, known: Cluster) -> list[str]:
     return []
 
 
-def _collision(config: Settings, classes: Mapping[str, IngressClass]) -> list[str]:
+def _taken_class(config: Settings, known: Cluster) -> list[str]:
     """Two controllers of one IngressClass would both serve the Ingress, and take turns at publishing its address."""
-    there = classes.get(config.ingress_class)
+    if config.ingress_controller == "existing" or known.ingress is None:
+        return []
+    there = known.ingress.get(config.ingress_class)
     ours = f"{config.controller_name}/{config.controller_name}"
     if there is None or (there.controller == CONTROLLER and there.release == ours):
         return []

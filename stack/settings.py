@@ -122,8 +122,11 @@ class Reader:
         shown = value if isinstance(value, str) and value[:1] in ("[", "{") else json.dumps(value)
         self.problems.append(f"{PROJECT}:{key} is {shown}: {allowed}")
 
-    def get(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """Returns the parsed value. If it is missing or wrong, adds an error to `problems` and returns None."""
+    def get(self, key: str, parse: Callable[[str], T], *, secret: bool = False) -> T | None:
+        """Returns the parsed value. If it is missing or wrong, adds an error to `problems` and returns None.
+
+        The error does not show a secret value.
+        """
         value = self._given.get(key)
         if value is None:
             self.problems.append(f"{PROJECT}:{key} is not set, and Pulumi.yaml has no default for it")
@@ -131,18 +134,7 @@ class Reader:
         try:
             return parse(value)
         except ValueError as problem:
-            self.fail(key, value, str(problem))
-            return None
-
-    def get_secret(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """The same for a value that no message may show."""
-        value = self._given.get(key)
-        if value is None:
-            return self.get(key, parse)
-        try:
-            return parse(value)
-        except ValueError as problem:
-            self.fail(key, "(secret)", str(problem))
+            self.fail(key, "(secret)" if secret else value, str(problem))
             return None
 
     def refuse_unknown(self) -> None:
@@ -217,7 +209,7 @@ def keys() -> list[str]:
 def _pods(reader: Reader) -> dict[str, Any]:
     return {
         "image_pull_secrets": reader.get("imagePullSecrets", legal.object_names),
-        "image_pull_config": reader.get_secret("imagePullConfig", legal.docker_config),
+        "image_pull_config": reader.get("imagePullConfig", legal.docker_config, secret=True),
         "node_selector": reader.get("nodeSelector", legal.labels),
         "tolerations": reader.get("tolerations", legal.tolerations),
     }
