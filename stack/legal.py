@@ -1,6 +1,6 @@
 """Validators of single values. Each function takes the text from the engine, and returns the parsed value.
 
-All of them raise ValueError, whose text completes the line "pacman:key is value: ".
+All of them raise ValueError, whose text completes the line "pacman:key is value: ". In that text, {key} stands for the key.
 """
 
 import json
@@ -68,9 +68,7 @@ def object_names(value: str) -> tuple[str, ...]:
     """A list of names, each once."""
     names = _json(value)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(
-            "must be a list of names; `pulumi config set --path 'demoteStorageClasses[0]' standard` adds one"
-        )
+        raise ValueError("must be a list of names; `pulumi config set --path '{key}[0]' NAME` adds one")
     # A class that is named twice is still one class, and must not be declared twice.
     return tuple(dict.fromkeys(object_name(name) for name in names))
 
@@ -143,7 +141,7 @@ def annotations(value: str) -> dict[str, str]:
     """Annotations."""
     found = _json(value)
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise ValueError("must be a map of names to texts; `pulumi config set --path 'KEY[\"name\"]' value` adds one")
+        raise ValueError("must be a map of names to texts; `pulumi config set --path '{key}[\"NAME\"]' VALUE` adds one")
     for name in found:
         prefix, slash, last = name.rpartition("/")
         if not last or not _LABEL.fullmatch(last) or (slash and not _is_object_name(prefix)):

@@ -120,7 +120,7 @@ class Reader:
         """Adds an error: key, value, and what is allowed."""
         # The engine hands lists and maps over as JSON already.
         shown = value if isinstance(value, str) and value[:1] in ("[", "{") else json.dumps(value)
-        self.problems.append(f"{PROJECT}:{key} is {shown}: {allowed}")
+        self.problems.append(f"{PROJECT}:{key} is {shown}: {allowed.replace('{key}', key)}")
 
     def get(self, key: str, parse: Callable[[str], T], *, secret: bool = False) -> T | None:
         """Returns the parsed value. If it is missing or wrong, adds an error to `problems` and returns None.

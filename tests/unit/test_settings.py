@@ -587,3 +587,17 @@ def test_a_project_with_a_name_of_its_own_keeps_the_keys_of_its_stack_files(monk
     loaded = settings.load(declared | {"pacman:namespace": "games"})
     assert (loaded.namespace, loaded.mongo_image) == ("games", "mongo:8.0.32")
     assert settings.load(declared | {"arcade:namespace": "games"}).namespace == "games"
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("demoteStorageClasses", "`pulumi config set --path 'demoteStorageClasses[0]' NAME` adds one"),
+        ("imagePullSecrets", "`pulumi config set --path 'imagePullSecrets[0]' NAME` adds one"),
+        ("nodeSelector", "`pulumi config set --path 'nodeSelector[\"NAME\"]' VALUE` adds one"),
+        ("labels", "`pulumi config set --path 'labels[\"NAME\"]' VALUE` adds one"),
+    ],
+)
+def test_the_command_that_an_error_proposes_is_for_the_key_that_is_wrong(key: str, command: str) -> None:
+    (line,) = problems(**{key: "text"})
+    assert command in line
