@@ -1,6 +1,7 @@
 """Validators of single values. Each function takes the text from the engine, and returns the parsed value.
 
-All of them raise ValueError, whose text completes the line "pacman:key is value: ". In that text, {key} stands for the key.
+All of them raise ValueError, whose text completes the line "pacman:key is value: ". In that text, {key} stands for the
+config key.
 """
 
 import json
