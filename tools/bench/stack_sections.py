@@ -16,8 +16,7 @@ _WAITS: Final = {
 }
 """How kubectl waits for each kind."""
 _STAGES: Final = (("StatefulSet", "Job"), ("Deployment",))
-"""The kinds in the order in which one needs the other. A member is ready once the Job has initiated the set, so these two
-are applied together."""
+"""The kinds in the order in which one needs the other. The Job makes the members ready, so they go together."""
 FEW, MANY = 2, 10
 """Pods of Pacman between which the bench scales."""
 
