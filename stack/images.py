@@ -90,8 +90,10 @@ def check_mongo(image: Image) -> None:
                 f"must be the official image `mongo` or a mirror of it: {repository} has another entrypoint, user and"
                 " paths"
             )
-    if not image.version:
-        return
+    if len(image.version) < 2:
+        raise ValueError(
+            "must have a tag that says the version, such as mongo:8.0.32@sha256:…, which must fit the data"
+        )
     floors = MONGO_FLOORS.get(image.repository, MONGO_FLOORS["mongo"])
     major, minor, *_ = (*image.version, 0)
     floor = floors.get((major, minor))

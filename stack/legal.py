@@ -100,6 +100,13 @@ def boolean(value: str) -> bool:
     return value == "true"
 
 
+def version_line_or_empty(value: str) -> str:
+    """Major and minor version, or nothing."""
+    if value and not re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}", value):
+        raise ValueError("must be major and minor version in quotes, such as '8.0', or empty")
+    return value
+
+
 def volume_size(value: str) -> str:
     """The size of a volume."""
     if _quantity(value, "2Gi") < quantities.GIB:

@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import pulumi
@@ -55,6 +55,12 @@ class Settings:
     """A pinned image of a MongoDB line that is maintained."""
     mongo_members: int
     """1, 3 or 5."""
+    mongo_feature_compatibility: str
+    """The featureCompatibilityVersion to set, such as `8.0`; "" keeps what the data have."""
+    password_rotation: int
+    """How often the passwords have been changed, 0 or more."""
+    deletion_protection: str
+    """`enabled` or `disabled`: whether `pulumi destroy`, and a change, may delete the data."""
     mongo_spread: str
     """`prefer` or `require`: members on different nodes."""
     mongo_volume_size: str
@@ -100,7 +106,15 @@ class Settings:
     def new_storage_class(self) -> NewStorageClass | None:
         """Provisioner and parameters if the program creates the class; None if the class must exist."""
         own = self.target.default_storage_class.format(namespace=self.namespace)
-        return self.target.new_storage_class if self.default_storage_class == own else None
+        new = self.target.new_storage_class
+        if new is None or self.default_storage_class != own:
+            return None
+        return replace(new, reclaim_policy="Retain") if self.protect else new
+
+    @property
+    def protect(self) -> bool:
+        """Whether the data are protected against deletion."""
+        return self.deletion_protection == "enabled"
 
     @property
     def controller_name(self) -> str:
@@ -218,9 +232,15 @@ def _pods(reader: Reader) -> dict[str, Any]:
 def _mongo(reader: Reader, target: Target | None) -> dict[str, Any]:
     members = reader.get("mongoMembers", lambda v: legal.integer(v, {0, 1, 3, 5}, "1, 3 or 5, or 0"))
     spread = reader.get("mongoSpread", lambda v: legal.one_of(v, "prefer", "require"))
+    protection = reader.get("deletionProtection", lambda v: legal.one_of(v, "enabled", "disabled"))
     return {
         "mongo_image": reader.get("mongoImage", lambda v: legal.image(v, images.check_mongo)),
         "mongo_members": members or (target and target.mongo_members),
+        "mongo_feature_compatibility": reader.get("mongoFeatureCompatibility", legal.version_line_or_empty),
+        "password_rotation": reader.get(
+            "passwordRotation", lambda v: legal.integer(v, range(100_001), "a number from 0 to 100000")
+        ),
+        "deletion_protection": protection or (target and target.deletion_protection),
         "mongo_spread": spread or (target and target.mongo_spread),
         "mongo_volume_size": reader.get("mongoVolumeSize", legal.volume_size),
         "mongo_memory": reader.get("mongoMemory", lambda v: legal.request_and_limit(v, "512Mi")),
