@@ -428,7 +428,8 @@ class TestRotation:
     def test_the_game_gets_the_new_password_before_the_old_user_is_deleted(self) -> None:
         run = record_program(stack_config("dev") | {"pacman:passwordRotation": "1"})
         retire = run.one("Job", "mongo-retire")
-        assert run.one("Deployment").urn in retire.depends_on
+        assert run.one("Deployment").urn in run.one("PreviousUsers").depends_on
+        assert retire.parent == run.one("PreviousUsers").urn
         assert run.one("Deployment").manifest["spec"]["template"]["metadata"]["annotations"] == {"pacman/rotation": "1"}
         assert retire.manifest["metadata"]["annotations"]["pacman/rotation"] == "1"
         assert not [job for job in record_program(stack_config("dev")).of("Job") if job.name == "mongo-retire"]
