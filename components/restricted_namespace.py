@@ -29,7 +29,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
                 # FixedNamespace reads the owner from it. No label: a stack's name may be too long for one.
                 annotations={STACK: this_stack(), **TAKE_OVER},
             ),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=protect)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=protect or None)),
         )
         self.namespace = namespace.metadata.name
 

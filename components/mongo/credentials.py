@@ -107,7 +107,9 @@ def _two_in_turn(
             special=False,
             keepers={"rotation": str(changes)} if changes else None,
             # The next rotation replaces the other one, and the engine refuses to replace what is protected.
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=protect and turn == current)),
+            opts=pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(protect=(protect and turn == current) or None)
+            ),
         )
         found.insert(0 if turn == current else len(found), password.result)
     return found

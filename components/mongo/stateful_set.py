@@ -221,7 +221,7 @@ def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOpt
         # A claim template cannot change in place, and replacing the StatefulSet takes the database away. `Volumes`
         # grows the claims.
         ignore_changes=["spec.volumeClaimTemplates"],
-        protect=args.protect,
+        protect=args.protect or None,
         # The Job takes members out of the set before their pods go. If it cannot, they stay.
         depends_on=[ready] if shrinks else [],
         # A member is ready when it has copied all data, however long that takes.

@@ -25,6 +25,16 @@ JUSTIFIED_DEPENDENCIES = {
     "IngressController": {"RestrictedNamespace"},
     "PacmanDeployment": {"MongoStatefulSet"},
     "NginxIngress": {"PacmanDeployment"},
+    "PreviousUsers": {"PacmanDeployment"},
+    "Volumes": {"StatefulSet"},
+}
+# In a database, everything waits for its guard, and the Secrets of clients for the Job that makes their users.
+_GUARDED = {
+    "Secret": ({"Database"}, {"Job"}),
+    **dict.fromkeys(
+        ("StatefulSet", "Job", "ConfigMap", "RandomPassword", "Service", "NetworkPolicy", "PodDisruptionBudget"),
+        ({"Database"},),
+    ),
 }
 # In a namespace that somebody else has created, what would wait for the namespace waits for the guard of it.
 JUSTIFIED_IN_A_GIVEN_NAMESPACE = JUSTIFIED_DEPENDENCIES | dict.fromkeys(
@@ -298,6 +308,12 @@ def dependencies(run: Recorded) -> Iterator[str]:
     for r in run.resources:
         awaited = {_beside(by_urn[urn], r, by_urn).kind for urn in r.depends_on}
         justified = table.get(r.kind, set())
+        if (
+            r.parent in by_urn
+            and by_urn[r.parent].kind in ("MongoStatefulSet", "PreviousUsers")
+            and awaited in _GUARDED.get(r.kind, ())
+        ):
+            continue
         for kind in sorted(awaited - justified):
             yield _fault(r, "dependsOn", f"that it waits for a {kind} was not justified")
         for kind in sorted(justified - awaited):

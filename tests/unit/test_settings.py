@@ -6,7 +6,7 @@ a wrong type before the program runs, it cannot prove.
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 import pulumi
@@ -87,6 +87,9 @@ class TestWhatIsLegal:
             demote_storage_classes=("standard",),
             mongo_image="mongo:8.0.32",
             mongo_members=1,
+            mongo_feature_compatibility="",
+            password_rotation=0,
+            deletion_protection="disabled",
             mongo_spread="prefer",
             mongo_volume_size="2Gi",
             mongo_storage_class="csi-hostpath-sc",
@@ -133,7 +136,7 @@ class TestWhatIsLegal:
             ({"demoteStorageClasses": '["standard","slow"]'}, "demote_storage_classes", ("standard", "slow")),
             ({"demoteStorageClasses": '["slow","slow"]'}, "demote_storage_classes", ("slow",)),
             ({"mongoImage": "mirror.example:5000/lib/mongo:7.0.43"}, "mongo_image", None),
-            ({"mongoImage": f"mongo@{DIGEST}"}, "mongo_image", f"mongo@{DIGEST}"),
+            ({"mongoImage": f"mongo:8.0@{DIGEST}"}, "mongo_image", f"mongo:8.0@{DIGEST}"),
             ({"mongoSpread": "require"}, "mongo_spread", "require"),
             ({"pacmanMaxReplicas": "1"}, "pacman_max_replicas", 1),
             ({"ingressClass": "arcade"}, "ingress_class", "arcade"),
@@ -203,7 +206,9 @@ class TestWhatIsLegal:
     def test_only_eks_gets_a_class_that_is_made_for_it(self) -> None:
         made = load(target="eks", ingressChart=CHART, namespace="arcade")
         assert made.default_storage_class == made.mongo_storage_class == "arcade-gp3"
-        assert made.new_storage_class == TARGETS["eks"].new_storage_class
+        new = TARGETS["eks"].new_storage_class
+        assert new is not None
+        assert made.new_storage_class == replace(new, reclaim_policy="Retain"), "data on a cloud are protected"
         assert load(target="aks", ingressChart=CHART).mongo_storage_class == "managed-csi"
         assert load(target="gke", ingressChart=CHART).mongo_storage_class == "standard-rwo"
         others = [load(target=target, ingressChart=CHART) for target in ("aks", "gke")]
@@ -364,6 +369,13 @@ BAD: list[tuple[str, str, str]] = [
     ("mongoImage", "Mongo:8.0.32", REFERENCE),
     ("mongoImage", "mongo:8.0.32@sha256:abc", REFERENCE),
     ("mongoImage", "mongo :8.0.32", REFERENCE),
+    ("mongoImage", f"mongo@{DIGEST}", "must have a tag that says the version"),
+    ("mongoFeatureCompatibility", "8", "must be major and minor version in quotes, such as '8.0', or empty"),
+    ("mongoFeatureCompatibility", "8.0.32", "must be major and minor version in quotes, such as '8.0', or empty"),
+    ("passwordRotation", "-1", "must be a number from 0 to 100000"),
+    ("passwordRotation", "now", "must be a number from 0 to 100000"),
+    ("deletionProtection", "true", "must be enabled or disabled, or empty"),
+    ("deletionProtection", "on", "must be enabled or disabled, or empty"),
     ("mongoMembers", "-1", MEMBERS),
     ("mongoMembers", "2", MEMBERS),
     ("mongoMembers", "4", MEMBERS),
