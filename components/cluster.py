@@ -436,7 +436,7 @@ def _running(mongo: Mapping[str, Any], claims: list[dict[str, Any]], jobs: list[
     members = int(_annotations(mongo).get(MEMBERS, mongo["spec"]["replicas"]))
     made = {_name(claim): claim["metadata"] for claim in claims}
     volumes = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
-    is_new = [bool(each) and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
+    is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
     done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]
     last = max((_seconds({"creationTimestamp": job["status"]["completionTime"]}) for job in done), default=0.0)
     return RunningMongo(

@@ -35,6 +35,11 @@ def names_in(program: Program, member: str) -> set[str]:
     return set(program.mongosh(script, member=member))
 
 
+def wait_for_scores(program: Program, member: str, names: set[str]) -> None:
+    """Waits until a member has scores itself."""
+    eventually(f"{member} has all scores", lambda: names <= names_in(program, member))
+
+
 def test_members_are_added_while_scores_are_saved(program: Program) -> None:
     program.use(mongoMembers=3)
     with Writer(program.game) as writer:
@@ -46,7 +51,7 @@ def test_members_are_added_while_scores_are_saved(program: Program) -> None:
     eventually("all members vote", lambda: {votes for _, votes, _ in program.mongosh(VOTES, as_root=True)} == {1})
     assert writer.longest_gap < LONGEST_GAP
     for member in ("mongo-0", "mongo-1", "mongo-2"):
-        eventually(f"{member} has all scores", lambda member=member: writer.saved <= names_in(program, member))
+        wait_for_scores(program, member, writer.saved)
 
 
 def test_members_leave_the_set_before_their_pods_also_if_one_of_them_is_the_primary(program: Program) -> None:
@@ -74,10 +79,7 @@ def test_members_come_back_over_the_volumes_that_they_left(program: Program) -> 
         program.up().ok()
     assert writer.longest_gap < LONGEST_GAP
     for member in ("mongo-1", "mongo-2"):
-        eventually(
-            f"{member} has all scores",
-            lambda member=member: {"while-alone", *writer.saved} <= names_in(program, member),
-        )
+        wait_for_scores(program, member, {"while-alone", *writer.saved})
 
 
 def test_fewer_members_are_refused_if_those_that_stay_have_no_majority(program: Program) -> None:

@@ -107,7 +107,7 @@ class TestVersions:
 
     def test_the_compatibility_is_raised_after_the_version_and_not_with_it(self) -> None:
         upgraded = {**WAS, "image": "mongo:8.0.32", "line": "8.0"}
-        change = {"image": "mongo:8.0.32", "line": "8.0", "compatibility": "8.0"}
+        change: dict[str, Any] = {"image": "mongo:8.0.32", "line": "8.0", "compatibility": "8.0"}
         assert reasons(upgraded, **change) == []
         assert kept(upgraded, **change)["compatibility"] == "8.0"
         (reason,) = reasons(WAS, **change)
