@@ -44,13 +44,15 @@ def new_root_can_log_in(program: Program) -> bool:
 def test_every_password_changes_while_scores_are_saved(program: Program) -> None:
     before = {name: program.secret(f"mongo-{name}") for name in ("root", "app", "backup")}
     program.use(passwordRotation=1)
+    shown = program.preview("--diff").ok().printed
     with Writer(program.game) as writer:
-        program.up().ok()
+        shown += program.up("--diff").ok().printed
     after = {name: program.secret(f"mongo-{name}") for name in ("root", "app", "backup")}
     for name, database in (("root", "admin"), ("app", "pacman"), ("backup", "admin")):
         assert before[name]["password"] != after[name]["password"]
         assert can_log_in(program, after[name], database), name
         assert not can_log_in(program, before[name], database), name
+        assert not any(user["password"] in shown for user in (before[name], after[name])), "a diff shows no password"
     assert before["root"]["keyfile"] != after["root"]["keyfile"]
     assert program.mongosh(USERS, as_root=True) == ["backup-2", "pacman-2", "root-2"]
     assert writer.longest_gap < LONGEST_GAP
