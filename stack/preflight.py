@@ -9,10 +9,10 @@ import pulumi
 from components import cluster, quantities
 from components.cluster import Cluster, RunningMongo
 from components.fixed_namespace import namespace_owner as namespace_owner_of
+from components.images import Image
 from components.ingress_controller import CONTROLLER
 from components.metadata import STACK, this_stack
 from components.nginx_ingress import PATHS
-from stack.images import Image
 from stack.settings import PROJECT, Settings
 
 
