@@ -19,6 +19,7 @@ from pulumi_policy import (
 
 from components.images import is_pinned
 from components.ingress_controller import LOAD_BALANCERS, SCOPE
+from components.metadata import OURS
 from policy import network, pod_security
 from policy.fields import Props, items, known, mapping, named, text, value
 
@@ -32,7 +33,6 @@ _PODS = {
         ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"), "spec.template.spec"
     ),
 }
-_LABELS = ("part-of", "managed-by")
 # Modules whose resources stand for many objects and have no metadata of their own.
 _BUNDLES = ("helm.sh", "kustomize", "yaml")
 _PINNED_CHART = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", re.ASCII)
@@ -152,15 +152,19 @@ def set_probes(resource: Declared) -> Iterator[Fault]:
 
 
 def set_labels(resource: Declared) -> Iterator[Fault]:
-    """Every object has the labels `app.kubernetes.io/part-of` and `app.kubernetes.io/managed-by`."""
+    """Every object and its pods have the labels `app.kubernetes.io/part-of` and `app.kubernetes.io/managed-by`."""
     bundle = resource.resource_type.startswith(tuple(f"kubernetes:{module}" for module in _BUNDLES))
     # The object that a patch changes belongs to somebody else.
     if not kind(resource) or bundle or kind(resource).endswith("Patch"):
         return
-    labels = mapping(resource.props, "metadata", "labels")
-    for label in _LABELS:
-        if not labels.get(f"app.kubernetes.io/{label}"):
-            yield f"metadata.labels[app.kubernetes.io/{label}]", "must be set"
+    paths = ["metadata.labels"]
+    if kind(resource) in _PODS and kind(resource) != "Pod":
+        paths.append(_PODS[kind(resource)].removesuffix("spec") + "metadata.labels")
+    for path in paths:
+        labels = mapping(resource.props, *path.split("."))
+        for label in OURS:
+            if not labels.get(label):
+                yield f"{path}[{label}]", "must be set"
 
 
 def match_selector_labels(resource: Declared) -> Iterator[Fault]:
