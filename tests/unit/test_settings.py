@@ -71,43 +71,8 @@ class TestOneTruth:
 
 
 class TestWhatIsLegal:
-    def test_the_defaults_are_the_lesson_on_minikube(self) -> None:
-        assert load() == Settings(
-            target=TARGETS["minikube"],
-            context="minikube",
-            namespace="pacman",
-            create_namespace=True,
-            labels={},
-            annotations={},
-            image_pull_secrets=(),
-            image_pull_config="",
-            node_selector={},
-            tolerations=(),
-            default_storage_class="csi-hostpath-sc",
-            demote_storage_classes=("standard",),
-            mongo_image="mongo:8.0.32",
-            mongo_members=1,
-            mongo_spread="prefer",
-            mongo_volume_size="2Gi",
-            mongo_storage_class="csi-hostpath-sc",
-            mongo_memory=("512Mi", "1Gi"),
-            mongo_cpu=("100m",),
-            pacman_image=DECLARED["pacmanImage"]["default"],
-            pacman_replicas=1,
-            pacman_max_replicas=0,
-            pacman_location=True,
-            pacman_memory=("96Mi", "256Mi"),
-            pacman_cpu=("25m",),
-            pacman_log_level="warn",
-            ingress_host="",
-            ingress_class="nginx",
-            ingress_controller="existing",
-            ingress_chart="",
-            ingress_scope="",
-            ingress_rate_limit=500,
-            ingress_tls_secret="",
-            ingress_tls_issuer="",
-        )
+    def test_the_defaults_are_the_lesson_on_minikube_as_the_stack_dev_deploys_it(self) -> None:
+        assert load() == settings.load(defaults() | stack_config("dev"))
 
     @pytest.mark.parametrize("stack", stacks())
     def test_every_committed_stack_loads(self, stack: str) -> None:
