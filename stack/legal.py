@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from components import quantities
-from stack.images import Image
+from components.images import Image
 from stack.targets import TARGETS, Target
 
 

@@ -9,9 +9,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pulumi
+import yaml
 
 from components.default_storage_class import NewStorageClass
 from stack import images, legal
@@ -19,6 +21,7 @@ from stack.targets import Target
 
 PROJECT = "pacman"
 """Config namespace of the keys in Pulumi.*.yaml."""
+_DECLARATIONS = Path(__file__).parents[1] / "Pulumi.yaml"
 
 T = TypeVar("T")
 
@@ -172,6 +175,7 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
     """
     given = _running_config() if config is None else config
     reader = Reader(_of_this_project(given))
+    reader.problems += _set_twice(given)
     reader.refuse_unknown()
 
     target = reader.get("target", legal.target)
@@ -205,14 +209,35 @@ def _of_this_project(given: Mapping[str, str]) -> dict[str, str]:
     Pulumi.yaml declares them under the project's name. If somebody renames the project, the keys `pacman:…` of the
     stack files still count. They override the defaults, because a person wrote them.
     """
-    own = f"{pulumi.get_project()}:"
-    committed = f"{PROJECT}:"
-    return {
-        key.removeprefix(prefix): value
-        for prefix in dict.fromkeys((own, committed))
-        for key, value in given.items()
-        if key.startswith(prefix)
-    }
+    return _without_namespace(given, pulumi.get_project()) | _without_namespace(given, PROJECT)
+
+
+def _without_namespace(given: Mapping[str, str], namespace: str) -> dict[str, str]:
+    return {key.removeprefix(f"{namespace}:"): value for key, value in given.items() if key.startswith(f"{namespace}:")}
+
+
+def _set_twice(given: Mapping[str, str]) -> list[str]:
+    """One line for each key that a stack of a renamed project sets to two values, as `acme:key` and as `pacman:key`.
+
+    The engine adds the defaults of Pulumi.yaml as `acme:key`. So if `acme:key` has the default, `pacman:key` overrides
+    it, even if a person wrote both.
+    """
+    project = pulumi.get_project()
+    own, committed = _without_namespace(given, project), _without_namespace(given, PROJECT)
+    differ = sorted(key for key in own.keys() & committed.keys() if own[key] != committed[key])
+    if not differ:
+        return []
+    declared = yaml.safe_load(_DECLARATIONS.read_text())["config"]
+    return [
+        f"{project}:{key} and {PROJECT}:{key} have different values: set only one of them;"
+        f" `pulumi config rm {PROJECT}:{key}` removes the second"
+        for key in differ
+        if own[key] != _as_the_engine_passes(declared.get(key, {}).get("default"))
+    ]
+
+
+def _as_the_engine_passes(default: object) -> str:
+    return default if isinstance(default, str) else json.dumps(default, separators=(",", ":"))
 
 
 def keys() -> list[str]:

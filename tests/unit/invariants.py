@@ -1,6 +1,8 @@
 """How the resources of every stack fit together, each as a check that names what breaks it.
 
-What each of them has to satisfy by itself is the policy pack's.
+The policy pack checks what each object must satisfy by itself, such as its provider, the common labels, and that the
+selector of a workload matches its pods. tests/policy runs the pack on the same stacks. The checks here need what the
+pack does not see, such as parents and secrets, or hold for this program only.
 
 A check takes a recorded run and gives back its faults, `Kind name: field: what is wrong`; none means that it holds.
 """
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.pods import Identity
+from tests.harness.faults import INSTANCE
 from tools.recorder import Recorded, Resource, SecretValue
 
 Check = Callable[[Recorded], Iterator[str]]
@@ -96,15 +99,15 @@ def parents(run: Recorded) -> Iterator[str]:
 
 
 def providers(run: Recorded) -> Iterator[str]:
-    """Every Kubernetes object goes through the one provider, which is bound to a context and holds no kubeconfig."""
+    """There is one Kubernetes provider, which is bound to a context and holds no kubeconfig.
+
+    The policy pack reports an object that uses the default provider, so all of them use this one.
+    """
     [provider] = run.of("kubernetes")
     if provider.inputs.get("kubeconfig") != "":
         yield _fault(provider, "kubeconfig", 'must be "", or a path of this machine gets into the state')
     if not provider.inputs.get("context"):
         yield _fault(provider, "context", "must be the stack's context")
-    for r in run.kubernetes():
-        if r.provider.rpartition("::")[0] != provider.urn:
-            yield _fault(r, "provider", f"must be the stack's own, is {r.provider or 'the default one'}")
 
 
 def names(run: Recorded) -> Iterator[str]:
@@ -131,19 +134,19 @@ def namespaces(run: Recorded) -> Iterator[str]:
 
 
 def labels(run: Recorded) -> Iterator[str]:
-    """Every object says what it is in app.kubernetes.io labels, and its pods do too."""
+    """Every object and pod of a component names that component, and what it is in it."""
     for r, component in _objects(run):
-        wanted = {"part-of": "pacman", "managed-by": "pulumi"}
-        if component.kind not in _SHARED:
-            wanted |= {"instance": component.name, "name": "", "component": ""}
+        if component.kind in _SHARED:
+            continue
         places = {"metadata.labels": r.manifest["metadata"].get("labels", {})}
         if r.kind in _WORKLOADS:
             places["spec.template.metadata.labels"] = r.manifest["spec"]["template"]["metadata"].get("labels", {})
         for place, found in places.items():
-            for label, value in wanted.items():
-                is_set = found.get(f"app.kubernetes.io/{label}")
-                if not is_set or (value and is_set != value):
-                    yield _fault(r, place, f"app.kubernetes.io/{label} must be {value or 'set'}, is {is_set}")
+            if found.get(INSTANCE) != component.name:
+                yield _fault(r, place, f"{INSTANCE} must be {component.name}, is {found.get(INSTANCE)}")
+            for label in ("app.kubernetes.io/name", "app.kubernetes.io/component"):
+                if not found.get(label):
+                    yield _fault(r, place, f"{label} must be set")
 
 
 def field_owners(run: Recorded) -> Iterator[str]:
@@ -155,22 +158,16 @@ def field_owners(run: Recorded) -> Iterator[str]:
 
 
 def selectors(run: Recorded) -> Iterator[str]:
-    """A selector is what `Identity` says and finds pods of its own component; a peer finds some pod of the stack."""
+    """A selector is `Identity.selector` of pods of its own component; a peer finds some pod of the stack."""
     for r, component in _objects(run):
         spec = r.manifest.get("spec", {})
+        own = [_identity(p).selector for p in pods(run) if p.workload.parent == component.urn]
         for field, selector in {
             "spec.selector": spec.get("selector", {}).get("matchLabels", spec.get("selector")),
             "spec.podSelector.matchLabels": spec.get("podSelector", {}).get("matchLabels"),
         }.items():
-            if not selector or selector == SOLVER:
-                continue
-            own = [p for p in pods(run) if p.workload.parent == component.urn and selector.items() <= p.labels.items()]
-            if r.kind in _WORKLOADS and not selector.items() <= spec["template"]["metadata"]["labels"].items():
-                yield _fault(r, field, "does not match the labels of its own template")
-            elif not own:
-                yield _fault(r, field, f"matches no pod of {component.name}")
-            elif selector not in [_identity(p).selector for p in own]:
-                yield _fault(r, field, "must be the three labels of Identity.selector, which never change")
+            if selector and selector != SOLVER and selector not in own:
+                yield _fault(r, field, f"must be the three labels of the pods of {component.name} that never change")
         for i, rule in enumerate(spec.get("ingress", []) if r.kind == "NetworkPolicy" else []):
             for j, peer in enumerate(rule.get("from", [])):
                 wanted = peer["podSelector"]["matchLabels"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from stack.images import MONGO_FLOORS, Image, check_mongo, check_pacman
+from components.images import Image
+from stack.images import MONGO_FLOORS, check_mongo, check_pacman
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

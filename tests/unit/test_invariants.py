@@ -76,8 +76,6 @@ FAULTS: list[tuple[Check, str, tuple[str | int, ...], Any, str]] = [
     (invariants.parents, "Service mongo", ("parent",), "urn:pulumi:t::p::pulumi:pulumi:Stack::p-t", "parent"),
     (invariants.parents, "RandomPassword mongo-root", ("parent",), "", "parent"),
     (invariants.parents, "NginxIngress pacman", ("parent",), "urn:pulumi:t::p::other::x", "parent"),
-    (invariants.providers, "Service mongo", ("provider",), "", "provider"),
-    (invariants.providers, "Ingress pacman", ("provider",), "urn:other::id", "provider"),
     (invariants.providers, "kubernetes kubernetes", ("inputs", "kubeconfig"), DELETE, "kubeconfig"),
     (invariants.providers, "kubernetes kubernetes", ("inputs", "context"), "", "context"),
     (invariants.names, "Secret mongo-app", ("name",), "app", "Secret app: name"),

@@ -88,11 +88,3 @@ def test_of_two_values_for_one_name_the_one_of_the_program_wins() -> None:
         assert OURS.items() <= metadata["labels"].items(), each.urn
         assert TAKE_OVER.items() <= metadata["annotations"].items(), each.urn
     assert record(program).one("Namespace").manifest["metadata"]["annotations"][STACK] == "pacman/test"
-
-
-def test_without_config_nothing_is_added() -> None:
-    template = run("dev", given=False).one("StatefulSet").manifest["spec"]["template"]["metadata"]
-    assert "annotations" not in template
-    assert template["labels"].keys() == {
-        f"app.kubernetes.io/{each}" for each in ("name", "instance", "component", "part-of", "managed-by")
-    }

@@ -71,46 +71,8 @@ class TestOneTruth:
 
 
 class TestWhatIsLegal:
-    def test_the_defaults_are_the_lesson_on_minikube(self) -> None:
-        assert load() == Settings(
-            target=TARGETS["minikube"],
-            context="minikube",
-            namespace="pacman",
-            create_namespace=True,
-            labels={},
-            annotations={},
-            image_pull_secrets=(),
-            image_pull_config="",
-            node_selector={},
-            tolerations=(),
-            default_storage_class="csi-hostpath-sc",
-            demote_storage_classes=("standard",),
-            mongo_image="mongo:8.0.32",
-            mongo_members=1,
-            mongo_feature_compatibility="",
-            password_rotation=0,
-            deletion_protection="disabled",
-            mongo_spread="prefer",
-            mongo_volume_size="2Gi",
-            mongo_storage_class="csi-hostpath-sc",
-            mongo_memory=("512Mi", "1Gi"),
-            mongo_cpu=("100m",),
-            pacman_image=DECLARED["pacmanImage"]["default"],
-            pacman_replicas=1,
-            pacman_max_replicas=0,
-            pacman_location=True,
-            pacman_memory=("96Mi", "256Mi"),
-            pacman_cpu=("25m",),
-            pacman_log_level="warn",
-            ingress_host="",
-            ingress_class="nginx",
-            ingress_controller="existing",
-            ingress_chart="",
-            ingress_scope="",
-            ingress_rate_limit=500,
-            ingress_tls_secret="",
-            ingress_tls_issuer="",
-        )
+    def test_the_defaults_are_the_lesson_on_minikube_as_the_stack_dev_deploys_it(self) -> None:
+        assert load() == settings.load(defaults() | stack_config("dev"))
 
     @pytest.mark.parametrize("stack", stacks())
     def test_every_committed_stack_loads(self, stack: str) -> None:
@@ -593,12 +555,46 @@ def test_legal_values_are_taken(given: dict[str, str], field: str, value: object
     assert getattr(load(**given), field) == value
 
 
-def test_a_project_with_a_name_of_its_own_keeps_the_keys_of_its_stack_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulumi, "get_project", lambda: "arcade")
-    declared = {key.replace("pacman:", "arcade:"): value for key, value in defaults().items()}
-    loaded = settings.load(declared | {"pacman:namespace": "games"})
-    assert (loaded.namespace, loaded.mongo_image) == ("games", "mongo:8.0.32")
-    assert settings.load(declared | {"arcade:namespace": "games"}).namespace == "games"
+class TestARenamedProject:
+    @pytest.fixture(autouse=True)
+    def rename(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pulumi, "get_project", lambda: "arcade")
+
+    def load(self, **given: str) -> Settings:
+        declared = {key.replace("pacman:", "arcade:"): value for key, value in defaults().items()}
+        return settings.load(declared | {key.replace("_", ":"): value for key, value in given.items()})
+
+    def test_the_keys_of_its_stack_files_still_count(self) -> None:
+        loaded = self.load(pacman_namespace="games")
+        assert (loaded.namespace, loaded.mongo_image) == ("games", "mongo:8.0.32")
+
+    def test_a_key_may_be_set_under_the_new_name(self) -> None:
+        assert self.load(arcade_namespace="games").namespace == "games"
+
+    def test_a_key_with_one_value_under_both_names_is_accepted(self) -> None:
+        assert self.load(arcade_namespace="games", pacman_namespace="games").namespace == "games"
+
+    @pytest.mark.parametrize(
+        ("key", "values"),
+        [
+            ("context", ("acme", "minikube")),
+            ("pacmanLocation", ("false", "true")),
+            ("demoteStorageClasses", ('["slow"]', '["standard"]')),
+        ],
+    )
+    def test_a_key_with_different_values_under_both_names_is_refused(self, key: str, values: tuple[str, str]) -> None:
+        given = dict(zip((f"arcade_{key}", f"pacman_{key}"), values, strict=True))
+        with pytest.raises(pulumi.RunError) as raised:
+            self.load(**given)
+        assert str(raised.value) == (
+            f"arcade:{key} and pacman:{key} have different values: set only one of them;"
+            f" `pulumi config rm pacman:{key}` removes the second"
+        )
+
+    def test_a_key_of_the_stack_file_overrides_any_default(self) -> None:
+        """The engine passes each default under the new name."""
+        loaded = self.load(pacman_pacmanLocation="false", pacman_demoteStorageClasses="[]", pacman_pacmanReplicas="2")
+        assert (loaded.pacman_location, loaded.demote_storage_classes, loaded.pacman_replicas) == (False, (), 2)
 
 
 @pytest.mark.parametrize(
