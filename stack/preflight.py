@@ -9,7 +9,6 @@ import pulumi
 from components import cluster
 from components.cluster import Cluster
 from components.fixed_namespace import namespace_owner as namespace_owner_of
-from components.images import Image
 from components.ingress_controller import CONTROLLER
 from components.metadata import STACK, this_stack
 from components.nginx_ingress import PATHS

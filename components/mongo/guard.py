@@ -1,6 +1,5 @@
 """What keeps the data: a check against the state before anything changes, and the volumes themselves."""
 
-import re
 from collections.abc import Sequence
 
 import pulumi
@@ -8,6 +7,7 @@ from pulumi.dynamic import Resource
 
 from components.cluster import RunningMongo
 from components.dynamic_providers import DatabaseProvider, VolumesProvider
+from components.images import Image
 from components.metadata import this_stack
 from components.mongo.naming import Names
 
@@ -16,12 +16,12 @@ def line_of(image: str) -> str:
     """Major and minor version of a MongoDB image, such as 8.0: servers of one line read the same data.
 
     Raises:
-        ValueError: The tag does not say them.
+        ValueError: The image is not pinned, or its tag does not say them.
     """
-    match = re.search(r":v?([0-9]+\.[0-9]+)[^/]*$", image.partition("@")[0])
-    if match is None:
+    version = Image.parse(image).version
+    if len(version) < 2:
         raise ValueError(f"image is {image}: must have a tag that says the version, such as mongo:8.0.32@sha256:…")
-    return match[1]
+    return f"{version[0]}.{version[1]}"
 
 
 class DatabaseGuard(Resource, module="pacman", name="Database"):

@@ -128,14 +128,15 @@ class TestVersions:
             ("mongo:8.0.32", "8.0"),
             ("mirror.example:5000/mongo:7.0.43-jammy@sha256:" + "a" * 64, "7.0"),
             ("sandbox/mongo:6.0.5", "6.0"),
-            ("mongo:v8.0", "8.0"),
+            ("mongo:v8.0.1", "8.0"),
+            ("mongo:8.0@sha256:" + "a" * 64, "8.0"),
         ],
     )
     def test_the_tag_says_the_version(self, image: str, line: str) -> None:
         assert line_of(image) == line
 
     @pytest.mark.parametrize(
-        "image", ["mongo@sha256:" + "a" * 64, "mirror.example:5000/mongo", "mongo:8", "mongo:noble"]
+        "image", ["mongo@sha256:" + "a" * 64, "mongo:8@sha256:" + "a" * 64, "mongo:noble@sha256:" + "a" * 64]
     )
     def test_an_image_without_a_version_is_refused(self, image: str) -> None:
         with pytest.raises(ValueError, match=r"must have a tag that says the version"):
