@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from review import comment, preview
+from review import commits, preview
 from review.__main__ import main
 from review.comment import MARKER, MOST, PullRequest, write
 from review.preview import DATA, Change, Preview, read
@@ -450,7 +450,7 @@ class TestPullRequest:
     ) -> None:
         for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN", "PR"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(comment, "changed_manifests", lambda base: "")
+        monkeypatch.setattr(commits, "changed_manifests", lambda base: "")
         assert main(["comment", "--base", "main", "--post"]) == 1
         told = "error: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PR must be set to post a comment\n"
         assert capsys.readouterr().err == told
@@ -459,7 +459,7 @@ class TestPullRequest:
         self, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "dev.json").write_text(Preview("dev", 0, {"same": 3}).to_json())
-        monkeypatch.setattr(comment, "changed_manifests", lambda base: f"diff from {base}")
+        monkeypatch.setattr(commits, "changed_manifests", lambda base: f"diff from {base}")
         given = {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "we/pacman", "GITHUB_TOKEN": "t", "PR": "7"}
         for name, value in given.items():
             monkeypatch.setenv(name, value)
