@@ -37,14 +37,18 @@ class Clone(Engine):
         }
         (self.folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}))
 
-    def commit(self, branch: str) -> None:
-        """Commits all changes to a branch, with newly rendered manifests, as `make golden` writes them."""
+    def commit(self, branch: str, *, says: str = "") -> None:
+        """Commits all changes to a branch, with newly rendered manifests, as `make golden` writes them.
+
+        Args:
+            says: The last line of the commit's message.
+        """
         golden = self.folder / "tests/golden"
         for file in golden.glob("*.yaml"):
             file.write_text(self.python("tools.render", file.stem))
         self.git("checkout", "--quiet", "-B", branch)
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", branch)
+        self.git("commit", "--quiet", "--allow-empty", "--message", f"{branch}\n\n{says}")
 
     def git(self, *arguments: str) -> None:
         """Runs git in the clone, under a made-up name."""
@@ -163,6 +167,25 @@ def test_a_change_that_replaces_the_database_gets_a_caution(clone: Clone) -> Non
     ) in comment
     # The component changes, so every stack does.
     assert comment.count("+  podManagementPolicy: OrderedReady") == len(list((ROOT / "tests/golden").glob("*.yaml")))
+
+
+def test_a_replaced_password_fails_until_a_commit_intends_it_and_its_approved_preview_holds(clone: Clone) -> None:
+    clone.change("components/mongo/credentials.py", 'password("app", 32)', 'password("app", 33)')
+    clone.commit("longer")
+    out = f"{clone.folder}.previews/longer.json"
+    refused = clone.preview_to(out)
+    assert refused.returncode == 1
+    loss = "replaces or deletes data: replace RandomPassword mongo-app"
+    assert refused.stderr.startswith(f"error: {STACK}: the change {loss}; if that is intended, add the line")
+    comment = clone.python("review", "comment", out, "--base", "base")
+    assert row(comment)[-1] == "**replaces or deletes data**"
+    assert "**`RandomPassword mongo-app` is replaced** (`length`): MongoDB keeps the old password" in comment
+    clone.commit("longer", says=f"Deletes-Data: {STACK}")
+    intended = clone.preview_to(out)
+    assert intended.returncode == 0, intended.stdout + intended.stderr
+    assert row(clone.python("review", "comment", out, "--base", "base"))[-1] == "ok"
+    deployed = clone.review("preview", STACK, "--approved", out)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
 
 
 def test_a_change_that_the_policy_forbids_fails_with_its_message(clone: Clone) -> None:
