@@ -126,8 +126,8 @@ class TestRead:
             diagnostic(
                 "error",
                 f'Preview failed: resource "{urn}" cannot be deleted\nbecause it is protected. To unprotect the'
-                " resource, either remove the `protect` flag from the resource in your Pulumi program and run `pulumi up`,"
-                f" or use the command:\n`pulumi state unprotect '{urn}'`\n",
+                " resource, either remove the `protect` flag from the resource in your Pulumi program and run"
+                f" `pulumi up`, or use the command:\n`pulumi state unprotect '{urn}'`\n",
                 urn,
             ),
             diagnostic("error", "preview failed\n"),
