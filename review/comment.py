@@ -182,7 +182,7 @@ def _shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def _summary(preview: Preview) -> str:
     said = [f"{preview.counts[op]} to {op}" for op in _COLUMNS[:-1] if preview.counts.get(op)]
-    return ", ".join(said) or "no change"
+    return ", ".join(said)
 
 
 # How much `_lines` writes of each change.

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ class Preview:
     exit_code: int
     """The engine's."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """How many resources would be created, updated, …, as the engine counts them; replacements once."""
+    """How many resources would be created, updated, …; replacements count once."""
     changes: Sequence[Change] = ()
     """Everything but what stays the same."""
     violations: Sequence[str] = ()
@@ -162,17 +163,20 @@ def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr
     errors, warnings = (_messages(events, severity, protected) for severity in ("error", "warning"))
     if exit_code not in (0, CHANGES_FOUND) and not errors and not protected:
         errors = [line.strip() for line in stderr.splitlines() if line.startswith("error:")] or [stderr.strip()]
-    counts: dict[str, int] = {}
+    changes = list(map(_change, steps.values()))
+    # The engine does not count a change that it refuses.
+    counts = dict(Counter(change.op for change in changes))
     for event in events:
         for op, count in event.get("summaryEvent", {}).get("resourceChanges", {}).items():
-            counts["replace" if op in REPLACE else op] = count
+            name = "replace" if op in REPLACE else op
+            counts[name] = max(count, counts.get(name, 0))
     # Advice stops no `up`, and the engine prints it.
     violations = [
         each["policyEvent"]["message"].strip().rpartition("\n")[2]
         for each in events
         if each.get("policyEvent", {}).get("enforcementLevel") == "mandatory"
     ]
-    return Preview(stack, exit_code, counts, list(map(_change, steps.values())), violations, errors, warnings)
+    return Preview(stack, exit_code, counts, changes, violations, errors, warnings)
 
 
 def _messages(events: Sequence[Mapping[str, Any]], severity: str, protected: Set[str]) -> list[str]:

@@ -131,9 +131,11 @@ class TestRead:
                 urn,
             ),
             diagnostic("error", "preview failed\n"),
+            summary(same=30),
         ]
         found = read("dev", 1, events, "error: preview failed")
         assert [change.protected for change in found.changes] == [True]
+        assert found.counts == {"delete": 1, "same": 30}
         assert found.errors == []
 
     def test_other_errors_stay_beside_those_of_a_protected_resource(self) -> None:
