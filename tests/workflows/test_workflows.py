@@ -403,6 +403,15 @@ def test_an_approval_may_take_as_long_as_github_waits_and_all_jobs_can_run_again
     assert (upload["retention-days"], upload["overwrite"]) == (30, True)
 
 
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_job_that_may_find_a_loss_of_data_has_the_commits_that_may_intend_it(command: str) -> None:
+    """The checkout of a pull request is a merge of its base and its commits. By default, it has no history."""
+    (checkout,) = (
+        step for step in steps("stack") if is_for(step, command) and "actions/checkout" in step.get("uses", "")
+    )
+    assert checkout["with"]["fetch-depth"] == 0
+
+
 # --- Versions ---
 
 
