@@ -7,7 +7,8 @@ from components.images import Image
 MONGO_FLOORS: dict[str, dict[tuple[int, int], tuple[int, ...]]] = {
     "mongo": {(7, 0): (7, 0, 43), (8, 0): (8, 0, 32)},
     # What a package index has to offer. It runs with --noscripting and without zlib, and serves one machine only.
-    "sandbox/mongo": {(6, 0): (6, 0, 5)},
+    # 5.0 has reached its end of life: only the sandbox may run it, so that the step from 5.0 to 6.0 can be tried.
+    "sandbox/mongo": {(5, 0): (5, 0, 4), (6, 0): (6, 0, 5)},
 }
 
 # MongoDB images with another contract than the official one: other entrypoints, users, paths and variables.

@@ -327,7 +327,7 @@ BAD: list[tuple[str, str, str]] = [
     ("mongoImage", "mongo:8.2.1", LINES),
     ("mongoImage", "mongo:4.4.29", LINES),
     ("mongoImage", "mirror.example/mongo:6.0.27", LINES),
-    ("mongoImage", "sandbox/mongo:6.0.4", "allowed: 6.0 from 6.0.5"),
+    ("mongoImage", "sandbox/mongo:6.0.4", "allowed: 5.0 from 5.0.4, 6.0 from 6.0.5"),
     ("mongoImage", "Mongo:8.0.32", REFERENCE),
     ("mongoImage", "mongo:8.0.32@sha256:abc", REFERENCE),
     ("mongoImage", "mongo :8.0.32", REFERENCE),
