@@ -187,23 +187,24 @@ function compare(db, prefix, header, trailer) {
   }
 }
 
-// Runs `work`, and ends the process: with one line on stderr where it fails. The last line is for `kubectl describe`
-// and `make status`, which read the termination message.
+// Runs `work` and ends the process. The result, or the reason in one line, is the termination message of the container.
+// The Job tries again what ends with 2 or by a signal, but not what ends with 1: that needs a person.
 async function end(work) {
-  const stop = (line) => {
+  const stop = (code, line) => {
     if (writer) writer.abandon();
     fs.writeSync(2, `error: ${line}\n`);
-    process.exit(1);
+    process.exit(code);
   };
-  // As the first process of a container it gets no signal that it does not handle.
-  process.on("SIGTERM", () => stop("interrupted"));
+  // The first process of a container gets no signal that it does not handle.
+  process.on("SIGTERM", () => stop(143, "interrupted"));
   try {
     archive.removeStale(FOLDER, DATABASE, DEADLINE);
     const done = JSON.stringify(await work());
     print(done);
     fs.writeFileSync("/dev/termination-log", done);
   } catch (error) {
-    stop(archive.explain(error, FOLDER, CLAIM) || String(error.message).replace(/\s+/g, " "));
+    const line = archive.explain(error, FOLDER, CLAIM) || String(error.message).replace(/\s+/g, " ");
+    stop(error instanceof archive.Refusal || error.syscall ? 1 : 2, line);
   }
   process.exit(0);
 }

@@ -42,7 +42,7 @@ async function restore() {
   const header = EJSON.parse(text, { relaxed: false });
   say(`${name} is whole: ${documentsIn(trailer)} documents`);
 
-  const ownName = `mongo-restore-${process.env.HOSTNAME}`;
+  const ownName = `mongo-restore-${require("os").hostname()}`;
   const set = connectToSet(ownName);
   refuseASecondRestore(set.getDB("admin"), ownName);
   const [live, beside] = [set.getDB(DATABASE), set.getDB(BESIDE)];
