@@ -35,6 +35,7 @@ class Cluster:
         self._kubectl = ("kubectl", "--context", self.context, "--namespace", self.namespace)
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
+        """Runs a command, and returns what it prints."""
         return _output(*self._kubectl, *arguments, stdin=stdin)
 
     def json(self, *arguments: str, stdin: str = "") -> Any:  # noqa: ANN401 - any object
@@ -45,8 +46,7 @@ class Cluster:
         """Prints the progress in a pod's log until the container ends."""
         command = [*self._kubectl, "logs", "--follow", pod]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as logs:
-            assert logs.stdout is not None
-            for line in logs.stdout:
+            for line in logs.stdout or ():
                 # The other line is the result, or the reason why there is none.
                 if line.startswith("["):
                     print(f"  {line}", end="", flush=True)
