@@ -81,6 +81,8 @@ class MongoBackupArgs:
     """Class of the volume; only a new volume takes it."""
     claim: str = ""
     """A PersistentVolumeClaim of the namespace for the backups; "" to create one."""
+    protect: bool = False
+    """Refuse to delete the claim, and the backups with it."""
     resources: Resources = RESOURCES
     """What a backup or a restore requests and may use."""
     placement: Placement = field(default_factory=Placement)
@@ -125,7 +127,7 @@ class MongoBackup(pulumi.ComponentResource):
                 resources=VolumeResourceRequirementsArgs(requests={"storage": self._args.volume_size}),
             ),
             # A change could replace the claim, and so delete all backups.
-            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=["spec"])),
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["spec"], protect=self._args.protect or None),
         ).metadata.name
 
     def _identity(self, role: str) -> Identity:

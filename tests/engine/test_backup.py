@@ -5,6 +5,7 @@ docs/backup.md with plain kubectl do, tests/engine/test_docs.py shows.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def tool(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=program.env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=3600,
         check=False,
     )
 
@@ -48,6 +49,7 @@ def back_up(program: Program) -> str:
     """Takes a backup; the name of the archive."""
     done = tool(program)
     assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
     return re.findall(r"^(pacman-\S+): .* verified", done.stdout, re.MULTILINE)[0]
 
 
@@ -328,3 +330,23 @@ def test_an_empty_database_is_no_backup_where_there_was_data(program: Program, s
     assert line.startswith(f"error: database pacman holds no document, and archive {archive} holds ")
     assert shell.files() == archives
     restore(program, archive)
+
+
+def test_seconds_for_a_database_of_some_megabytes(program: Program) -> None:
+    """`BACKUP_MEGABYTES=1000 … -s` gives the numbers of docs/backup.md. The documents are like those of the game."""
+    megabytes = int(os.environ.get("BACKUP_MEGABYTES", "1"))
+    score = """{name: `player-${i % 5000}`, cloud: "unknown", zone: "eu-west-1", host: "minikube", score: i % 90000,
+      level: i % 10, lives: "3", et: "12345", txncount: "1", date: new Date(1.7e12 + i),
+      referer: "http://192.168.49.2/", user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", hostname: "192.168.49.2", ip_addr: "10.244.0.7"}"""
+    insert = f"""
+    const end = Date.now() + 60000, size = () => db.stats().dataSize / 1e6;
+    for (let n = 0; Date.now() < end && size() < {megabytes}; n++) {{
+      db.highscore.insertMany([...Array(2000).keys()].map((k) => n * 2000 + k).map((i) => ({score})));
+    }}
+    print(size());"""
+    eventually("the data is there", lambda: program.mongosh(insert, as_root=True) >= megabytes, 1800)
+    before = program.mongosh("print(db.highscore.countDocuments())")
+    archive = back_up(program)
+    program.mongosh("print(JSON.stringify(db.dropDatabase().ok))", as_root=True)
+    print(restore(program, archive))
+    assert program.mongosh("print(db.highscore.countDocuments())") == before
