@@ -6,7 +6,8 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import mongo, pacman_deployment
+from components import backup, mongo, pacman_deployment
+from components.backup import MongoBackup, MongoBackupArgs
 from components.cluster import RunningMongo
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
 from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs
@@ -60,6 +61,7 @@ def main() -> None:
         )
     placement = place(config, namespace, in_namespace)
     database = declare_mongo(config, known.mongo if known else None, namespace, placement, in_namespace)
+    declare_backup(config, namespace, placement, database, in_namespace)
     # Pacman exits if the database does not answer, and the names of the hosts are known earlier than that.
     pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
     if config.password_rotation:
@@ -124,6 +126,39 @@ def declare_mongo(
             rotation=config.password_rotation,
             protect=config.protect,
             runs=runs,
+        ),
+        opts,
+    )
+
+
+def declare_backup(
+    config: Settings,
+    namespace: pulumi.Input[str],
+    placement: Placement,
+    database: MongoStatefulSet,
+    opts: pulumi.ResourceOptions,
+) -> MongoBackup:
+    """The backups of the database."""
+    return MongoBackup(
+        "mongo",
+        MongoBackupArgs(
+            namespace=namespace,
+            image=config.mongo_image,
+            hosts=database.hosts,
+            port=mongo.PORT,
+            replica_set=mongo.REPLICA_SET,
+            database=database.database,
+            scratch_database=database.scratch_database,
+            backup_secret=database.backup_secret,
+            root_secret=database.root_secret,
+            client_labels=database.client_labels,
+            schedule=config.backup_schedule,
+            keep=config.backup_keep,
+            volume_size=config.backup_volume_size,
+            storage_class=config.mongo_storage_class,
+            claim=config.backup_claim,
+            resources=backup.RESOURCES.with_cpu_limit_of(replace(mongo.RESOURCES, cpu=config.mongo_cpu)),
+            placement=placement,
         ),
         opts,
     )

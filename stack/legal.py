@@ -114,6 +114,24 @@ def volume_size(value: str) -> str:
     return value
 
 
+def backup_volume_size(value: str) -> str:
+    """The size of the backups' volume."""
+    if _quantity(value, "1Gi") < 64 * quantities.MIB:
+        raise ValueError("must be 64Mi or more")
+    return value
+
+
+_CRON_FIELD = r"[0-9A-Za-z*?][-0-9A-Za-z*?/,]*"
+
+
+def schedule(value: str) -> str:
+    """A cron schedule as Kubernetes knows it, or nothing."""
+    macros = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+    if value and value not in macros and not re.fullmatch(rf"{_CRON_FIELD}( {_CRON_FIELD}){{4}}", value):
+        raise ValueError("must be a cron schedule of five fields such as 17 3 * * *, or empty for no scheduled backups")
+    return value
+
+
 def _quantity(value: str, example: str) -> Decimal:
     try:
         return quantities.parse(value)

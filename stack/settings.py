@@ -74,6 +74,14 @@ class Settings:
     """Memory of a member: request, and limit where it is another."""
     mongo_cpu: tuple[str, ...]
     """CPU of a member: request, and limit where there is one."""
+    backup_schedule: str
+    """A cron schedule in UTC; "" for no backups but those that somebody asks for."""
+    backup_keep: int
+    """1 to 1000."""
+    backup_volume_size: str
+    """A Kubernetes quantity, 64Mi or more."""
+    backup_claim: str
+    """The claim for the backups; "" for one of the program's own."""
     pacman_image: str
     """A pinned image that can work with `mongo_image`."""
     pacman_replicas: int
@@ -189,6 +197,7 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
         "annotations": reader.get("annotations", legal.annotations),
         **_pods(reader),
         **_mongo(reader, target),
+        **_backup(reader),
         "pacman_image": reader.get("pacmanImage", lambda v: legal.image(v, images.check_pacman)),
         "pacman_location": reader.get("pacmanLocation", legal.boolean),
         "pacman_memory": reader.get("pacmanMemory", lambda v: legal.request_and_limit(v, "64Mi")),
@@ -270,6 +279,15 @@ def _mongo(reader: Reader, target: Target | None) -> dict[str, Any]:
         "mongo_volume_size": reader.get("mongoVolumeSize", legal.volume_size),
         "mongo_memory": reader.get("mongoMemory", lambda v: legal.request_and_limit(v, "512Mi")),
         "mongo_cpu": reader.get("mongoCpu", lambda v: legal.request_and_limit(v, "1m")),
+    }
+
+
+def _backup(reader: Reader) -> dict[str, Any]:
+    return {
+        "backup_schedule": reader.get("backupSchedule", legal.schedule),
+        "backup_keep": reader.get("backupKeep", lambda v: legal.integer(v, range(1, 1001), "a number from 1 to 1000")),
+        "backup_volume_size": reader.get("backupVolumeSize", legal.backup_volume_size),
+        "backup_claim": reader.get("backupClaim", legal.object_name_or_empty),
     }
 
 
