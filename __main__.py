@@ -157,6 +157,7 @@ def declare_backup(
             volume_size=config.backup_volume_size,
             storage_class=config.mongo_storage_class,
             claim=config.backup_claim,
+            protect=config.protect,
             resources=backup.RESOURCES.with_cpu_limit_of(replace(mongo.RESOURCES, cpu=config.mongo_cpu)),
             placement=placement,
         ),

@@ -41,7 +41,7 @@ _GUARDED = {
 }
 # In a namespace that somebody else has created, what would wait for the namespace waits for the guard of it.
 JUSTIFIED_IN_A_GIVEN_NAMESPACE = JUSTIFIED_DEPENDENCIES | dict.fromkeys(
-    ("DefaultStorageClass", "MongoStatefulSet", "RegistryCredentials"), frozenset({"FixedNamespace"})
+    ("DefaultStorageClass", "MongoStatefulSet", "MongoBackup", "RegistryCredentials"), frozenset({"FixedNamespace"})
 )
 # All that anybody may do with the Kubernetes API.
 GRANTED = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]

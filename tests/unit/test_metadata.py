@@ -55,7 +55,7 @@ def test_they_change_nothing_else_such_as_selectors_claim_templates_and_patches(
         if not isinstance(found, dict):
             return found
         return {
-            key: bare(value) if key in ("spec", "template") else value
+            key: bare(value) if key in ("spec", "template", "jobTemplate") else value
             for key, value in found.items()
             if key != "metadata"
         }
