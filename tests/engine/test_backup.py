@@ -337,8 +337,8 @@ def test_seconds_for_a_database_of_some_megabytes(program: Program) -> None:
     megabytes = int(os.environ.get("BACKUP_MEGABYTES", "1"))
     score = """{name: `player-${i % 5000}`, cloud: "unknown", zone: "eu-west-1", host: "minikube", score: i % 90000,
       level: i % 10, lives: "3", et: "12345", txncount: "1", date: new Date(1.7e12 + i),
-      referer: "http://192.168.49.2/", user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", hostname: "192.168.49.2",
-      ip_addr: "10.244.0.7"}"""
+      referer: "http://192.168.49.2/", user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+      hostname: "192.168.49.2", ip_addr: "10.244.0.7"}"""
     insert = f"""
     const end = Date.now() + 60000, size = () => db.stats().dataSize / 1e6;
     for (let n = 0; Date.now() < end && size() < {megabytes}; n++) {{
