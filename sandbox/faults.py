@@ -30,6 +30,7 @@ find "$1" -mindepth 1 -delete
 mount --move "$1.new" "$1"
 """
 _FROM_DISK: Final = """set -e
+mountpoint -q "$1" || exit 0
 mount --move "$1" "$1.new"
 cp -a "$1.new/." "$1"
 umount "$1.new"
@@ -101,9 +102,8 @@ def isolated(pod: Pod, process: str) -> Iterator[None]:
     """
     # The number, on the node, of the other end of the pod's eth0.
     index = int(Path(f"/proc/{pod.processes(process)[0]}/root/sys/class/net/eth0/iflink").read_text())
-    link = next(
-        each["ifname"] for each in json.loads(_run(pod.node, "ip", "-json", "link")) if each["ifindex"] == index
-    )
+    links = json.loads(_run(pod.node, "ip", "-json", "link"))
+    link = next(each["ifname"] for each in links if each["ifindex"] == index)
     try:
         _run(pod.node, "ip", "link", "set", link, "down")
         yield
@@ -121,8 +121,8 @@ def limited(pod: Pod, process: str, claim: str, megabytes: int = 1024) -> Iterat
     pod.processes(process)
     volume = _get("pv", str(_get("pvc", f"{pod.name.partition('/')[0]}/{claim}")["spec"]["volumeName"]))
     folder = str((volume["spec"].get("hostPath") or volume["spec"]["local"])["path"])
-    _move(pod.name, process, _TO_DISK, folder, str(megabytes))
     try:
+        _move(pod.name, process, _TO_DISK, folder, str(megabytes))
         yield folder
     finally:
         _move(pod.name, process, _FROM_DISK, folder)
@@ -132,7 +132,7 @@ def limited(pod: Pod, process: str, claim: str, megabytes: int = 1024) -> Iterat
 def filled(its: Node, folder: str) -> Iterator[None]:
     """Fills the disk that `limited` has put under a folder, to its last byte."""
     try:
-        its.run("sh", "-c", 'mountpoint -q "$1" && cat /dev/zero >"$1/full"', "sh", folder)
+        its.run("sh", "-c", 'cat /dev/zero >"$1/full"', "sh", folder)
         yield
     finally:
         its.run("rm", "-f", f"{folder}/full")
@@ -163,10 +163,12 @@ def _move(name: str, process: str, script: str, *arguments: str) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # half a copy is none
     try:
         _run(pod.node, "sh", "-c", script, "sh", *arguments)
     finally:
         pod.signal(process, signal.SIGKILL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _get(kind: str, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Faults of `make chaos` that take seconds, each once: no acknowledged score is lost, and scores are saved again soon."""
+"""Faults of `make chaos` that take seconds, each once: none costs an acknowledged score."""
 
 from collections.abc import Iterator
 

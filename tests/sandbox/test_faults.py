@@ -1,4 +1,4 @@
-"""`python -m sandbox fault`: what a pod meets, and that it is undone, also when the command is ended before its time."""
+"""`python -m sandbox fault`: what a pod meets, and that it is undone, also when the command is ended early."""
 
 import json
 import secrets
@@ -53,12 +53,7 @@ def kubectl() -> Iterator[Kubectl]:
     made = Kubectl("sandbox", f"faults-{secrets.token_hex(4)}")
     made("create", "namespace", made.namespace)
     try:
-        made(
-            "apply",
-            "--filename",
-            "-",
-            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [_CLAIM, _SERVER]}),
-        )
+        made("apply", "--filename", "-", stdin=f"{json.dumps(_CLAIM)}\n---\n{json.dumps(_SERVER)}")
         made("wait", "--for=condition=Ready", f"pod/{_POD}", "--timeout=60s")
         write(made, "kept")
         yield made
