@@ -100,9 +100,6 @@ bench: .venv/dev-ready ## Measure the running sandbox, for an hour; RUNS=5, ONLY
 
 .PHONY: chaos
 chaos: .venv/dev-ready ## Break the running sandbox's pods and nodes under load, for three hours; RUNS=5, ONLY=kill-primary,restart
-	$(call sandbox_only,the same faults on a cluster that may be broken)
-	$(running)
-	$(enter)
 	RUNS="$(RUNS)" ONLY="$(ONLY)" STACK="$(STACK)" $(python) -m tools.chaos
 
 .PHONY: check

@@ -1,7 +1,6 @@
 """The command line: `python -m tools.chaos`. RUNS and ONLY come from the environment, as `make chaos` sets it."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from sandbox import node
+from sandbox import engine, node
 from sandbox.places import CHECKOUT, SandboxError
 from tools.chaos import interrupted, report
 from tools.chaos.faults import FAULTS
@@ -75,8 +74,7 @@ def main() -> None:
         settings = Settings.read(os.environ, sum(each.pid() is not None for each in node.ALL))
         if node.FIRST.pid() is None:
             raise ChaosError("the sandbox does not run: make up")
-        if shutil.which("pulumi") is None:
-            raise ChaosError("pulumi is not on PATH: make chaos sets it")
+        os.environ.update(engine.environment().variables())  # for pulumi and kubectl
         result = _Record(Report.read(_FIGURES))
         for kind, names in groupby(settings.faults, _kind_of_stack):
             if kind:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import yaml
 
@@ -22,6 +22,7 @@ from tools.chaos.figures import ChaosError, Repetition, fewest_complete, longest
 from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
+Found = TypeVar("Found")
 _VOLUME_CLASS: Final = "csi-hostpath-sc"
 _MOST_MEMBERS: Final = 5
 _WAIT_SECONDS: Final = 300.0
@@ -76,17 +77,18 @@ def say(text: str) -> None:
     print(f"{time.strftime('%X')} {text}", file=sys.stderr, flush=True)
 
 
-def until(what: str, condition: Callable[[], object], seconds: float = _WAIT_SECONDS, pause: float = 0.2) -> None:
-    """Waits until a condition holds.
+def until(what: str, condition: Callable[[], Found], seconds: float = _WAIT_SECONDS, pause: float = 0.2) -> Found:
+    """Waits until a condition holds; returns what it gives then.
 
     Raises:
         ChaosError: It does not, in that time.
     """
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > end:
             raise ChaosError(f"not in {seconds:.0f} s: {what}")
         time.sleep(pause)
+    return found
 
 
 def sandbox(*arguments: str) -> None:
@@ -205,13 +207,11 @@ class Stack(Engine):
 
     def primary(self) -> str:
         """The primary's pod, once there is one."""
-        until("there is a primary", lambda: self.in_state("primary"), pause=1)
-        return self.in_state("primary")[0]
+        return until("there is a primary", lambda: self.in_state("primary"), pause=0.5)[0]
 
     def secondary(self) -> str:
         """The pod of a secondary, once there is one."""
-        until("there is a secondary", lambda: self.in_state("secondary"), pause=1)
-        return self.in_state("secondary")[0]
+        return until("there is a secondary", lambda: self.in_state("secondary"), pause=0.5)[0]
 
     def step_up(self, member: str) -> None:
         """Makes a member the primary."""
