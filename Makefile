@@ -118,6 +118,10 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 bench: .venv/dev-ready ## Measure the running sandbox, for an hour; RUNS=5, ONLY=deploy,idle; COLD=1 also builds from nothing
 	RUNS="$(RUNS)" ONLY="$(ONLY)" COLD="$(COLD)" STACK="$(STACK)" $(python) -m tools.bench
 
+.PHONY: chaos
+chaos: .venv/dev-ready ## Break the running sandbox's pods and nodes under load, for three hours; RUNS=5, ONLY=kill-primary,restart
+	RUNS="$(RUNS)" ONLY="$(ONLY)" STACK="$(STACK)" $(python) -m tools.chaos
+
 .PHONY: check
 check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute
 	$(python) -m ruff check --quiet .
