@@ -29,8 +29,9 @@ from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
 README, SANDBOX = docs.README, ROOT / "sandbox/README.md"
-LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS = (
-    ROOT / f"docs/{page}.md" for page in ("lesson", "configuration", "clouds", "team", "operations")
+LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS, BACKUP, TROUBLESHOOTING = (
+    ROOT / f"docs/{page}.md"
+    for page in ("lesson", "configuration", "clouds", "team", "operations", "backup", "troubleshooting")
 )
 # Page, section, and number of the block in it.
 Block = tuple[Path, str, int]
@@ -40,6 +41,7 @@ NOT_HERE: dict[Block, str] = {
     (README, "minikube", 0): "there is no minikube, and no official image",
     (LESSON, "If the URL does not open", 0): "minikube has the tunnel; the other line is in the lesson, too",
     (CLOUDS, "Create the stack", 0): "from `stack init` on: there is no cloud; what comes before is run",
+    (BACKUP, "How long, how large, how much is lost", 0): "it measures for minutes, and the table has the result",
     (SANDBOX, "Parts", 0): "it writes a lock file of the sandbox anew",
     (SANDBOX, "Plugins", 0): "it runs all tests, and this one with them",
     (SANDBOX, "What is left on the machine", 0): "it removes the sandbox on which this test runs",
@@ -249,18 +251,49 @@ def test_a_certificate_of_ones_own_is_served(reader: Reader) -> None:
     assert reader.game.request("GET", "/")[0] == 308
 
 
-@runs(OPERATIONS, "A larger volume", 0)
 @runs(OPERATIONS, "Passwords", 0)
 def test_a_running_stack_is_previewed_refreshed_and_asked_for_its_passwords(reader: Reader) -> None:
     for command in ("pulumi preview", "pulumi preview --refresh", "pulumi up --refresh", "pulumi refresh"):
         assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
     here = {"-n pacman": f"-n {reader.namespace}"}
-    (((larger,),), ((uri, password),)) = (blocks(OPERATIONS, title) for title in ("A larger volume", "Passwords"))
-    with pytest.raises(AssertionError, match="the storageclass that provisions the pvc must support resize"):
-        reader.type(larger, here)
+    ((uri, password),) = blocks(OPERATIONS, "Passwords")
     assert reader.type(uri).startswith("mongodb://")
     assert len(reader.type(password, here)) >= 16
+
+
+@runs(BACKUP, "With plain kubectl", 0, 1, 2)
+def test_a_backup_is_taken_and_restored_with_plain_kubectl(reader: Reader) -> None:
+    here = {"-n pacman": f"-n {reader.namespace}"}
+    take, restore, (other,) = blocks(BACKUP, "With plain kubectl")
+    assert reader.game.save("kept", 1)
+    archive = json.loads(reader.type_all(take, here).splitlines()[-1])["archive"]
+    assert reader.game.save("not-in-the-backup", 2)
+    reader.type_all(restore, here)
+    eventually("the scores are those of the backup", lambda: not reader.game.listed("not-in-the-backup"))
+    assert reader.game.listed("kept")
+    reader.type(other, here | {"ARCHIVE": archive})
+    reader.kubectl("wait", "job/restore-one", "--for=condition=Complete", "--timeout=120s")
+
+
+@runs(BACKUP, "Copy archives off the cluster", 0)
+@runs(TROUBLESHOOTING, "The state is lost", 0, 1)
+def test_a_stack_without_its_state_is_created_again_with_its_scores(reader: Reader) -> None:
+    here = {"-n pacman": f"-n {reader.namespace}", "namespace pacman": f"namespace {reader.namespace}"}
+    here |= {"pacman:pacman-node-reader": f"{reader.namespace}:pacman-node-reader"}
+    last, again = blocks(TROUBLESHOOTING, "The state is lost")
+    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
+    reader.run("stack", "rm", "team", "--yes", "--force", "--preserve-config")
+    reader.type("pulumi stack init team")
+    refused = reader.preview()
+    assert "a stack pacman/team that has another state" in refused.errors()
+    reader.type_all(last, here)
+    reader.type_all(copy, here)
+    reader.type_all(again, here)
+    (back,) = re.findall(r"`(kubectl exec -i .*tar x.*)`", docs.section(BACKUP, "Copy archives off the cluster"))
+    reader.type_all([*copy[:2], back, copy[-1]], here)
+    reader.type("make restore FROM=latest STACK=team")
+    eventually("the score is back", lambda: reader.game.listed("kept"))
 
 
 def test_destroy_leaves_the_config_and_no_namespace(reader: Reader) -> None:
