@@ -16,7 +16,7 @@ An idle primary writes every 10 s, and members hear of each other every 2 s: up 
 MAX_FILL_PERCENT = 80
 """A volume that is fuller needs a person."""
 MIN_CERTIFICATE_DAYS = 14
-"""A certificate that expires earlier needs a person. cert-manager renews its own 30 days before they expire."""
+"""A certificate that expires earlier needs a person. cert-manager renews one of 90 days 30 days before that."""
 
 
 @dataclass(frozen=True)
