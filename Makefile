@@ -1,6 +1,7 @@
 # The commands of the project; `make help` lists them. STACK= chooses the stack of `make preview`, `make render`,
-# `make backup` and `make restore`; with any other than `sandbox`, your own Pulumi and kubeconfig are used as they are.
-# NODES= is the number of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number that it has.
+# `make status`, `make backup` and `make restore`; with any other than `sandbox`, your own Pulumi and kubeconfig are used
+# as they are. NODES= is the number of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number that
+# it has.
 STACK ?= sandbox
 # Another build of Pulumi's Kubernetes provider for the embedded cluster's engine: /path/to/pulumi-resource-kubernetes.
 export SANDBOX_PROVIDER := $(PROVIDER)
@@ -61,6 +62,12 @@ demo: .venv/ready ## Play the lesson on the sandbox: it saves a score, deletes t
 	$(running)
 	$(enter)
 	$(python) -m tools.lesson
+
+.PHONY: status
+status: .venv/ready ## Show whether the stack is well: members, volumes, game, backups, certificate; STACK=dev: your own
+	$(running)
+	$(enter)
+	$(python) -m tools.status
 
 .PHONY: backup
 backup: .venv/ready ## Back up the database of STACK, and verify the backup

@@ -8,11 +8,12 @@ import pulumi_kubernetes as k8s
 
 from components import backup, mongo, pacman_deployment
 from components.backup import MongoBackup, MongoBackupArgs
+from components.cluster import RunningMongo
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
 from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs
 from components.ingress_controller import IngressController, IngressControllerArgs
 from components.metadata import add_to_every_object
-from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
+from components.mongo import MongoStatefulSet, MongoStatefulSetArgs, PreviousUsers
 from components.nginx_ingress import NginxIngress, NginxIngressArgs, access_hint
 from components.pacman_deployment import PacmanDeployment, PacmanDeploymentArgs
 from components.pods import Placement
@@ -45,7 +46,7 @@ def main() -> None:
     namespace: pulumi.Input[str] = config.namespace
     in_namespace = after(on_cluster, fixed)
     if config.create_namespace:
-        begun = restricted = RestrictedNamespace(config.namespace, opts=in_namespace)
+        begun = restricted = RestrictedNamespace(config.namespace, protect=config.protect, opts=in_namespace)
         namespace, in_namespace = restricted.namespace, on_cluster
     if config.default_storage_class:
         DefaultStorageClass(
@@ -59,10 +60,12 @@ def main() -> None:
             opts=after(on_cluster, begun),
         )
     placement = place(config, namespace, in_namespace)
-    database = declare_mongo(config, namespace, placement, in_namespace)
+    database = declare_mongo(config, known.mongo if known else None, namespace, placement, in_namespace)
     declare_backup(config, namespace, placement, database, in_namespace)
     # Pacman exits if the database does not answer, and the names of the hosts are known earlier than that.
     pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
+    if config.password_rotation:
+        PreviousUsers("mongo-previous-users", database, after(on_cluster, pacman))
     # So that the address, once published, leads to pods that are ready.
     ingress = declare_ingress(config, namespace, pacman, after(on_cluster, begun), after(on_cluster, pacman))
     export_outputs(config, database, pacman, ingress)
@@ -98,7 +101,11 @@ def place(config: Settings, namespace: pulumi.Input[str], opts: pulumi.ResourceO
 
 
 def declare_mongo(
-    config: Settings, namespace: pulumi.Input[str], placement: Placement, opts: pulumi.ResourceOptions
+    config: Settings,
+    runs: RunningMongo | None,
+    namespace: pulumi.Input[str],
+    placement: Placement,
+    opts: pulumi.ResourceOptions,
 ) -> MongoStatefulSet:
     """The database."""
     return MongoStatefulSet(
@@ -109,11 +116,16 @@ def declare_mongo(
             members=config.mongo_members,
             volume_size=config.mongo_volume_size,
             storage_class=config.mongo_storage_class,
+            context=config.context,
             database="pacman",
             indexes=pacman_deployment.INDEXES,
             one_per_node=config.mongo_spread == "require",
             resources=replace(mongo.RESOURCES, cpu=config.mongo_cpu, memory=config.mongo_memory),
             placement=placement,
+            compatibility=config.mongo_feature_compatibility,
+            rotation=config.password_rotation,
+            protect=config.protect,
+            runs=runs,
         ),
         opts,
     )
@@ -145,6 +157,7 @@ def declare_backup(
             volume_size=config.backup_volume_size,
             storage_class=config.mongo_storage_class,
             claim=config.backup_claim,
+            protect=config.protect,
             resources=backup.RESOURCES.with_cpu_limit_of(replace(mongo.RESOURCES, cpu=config.mongo_cpu)),
             placement=placement,
         ),
@@ -172,6 +185,7 @@ def declare_pacman(
             mongo_replica_set=mongo.REPLICA_SET,
             mongo_database=database.database,
             mongo_secret=database.app_secret,
+            mongo_secret_version=config.password_rotation,
             pod_labels=database.client_labels,
             location=config.pacman_location,
             log_level=config.pacman_log_level,

@@ -11,6 +11,8 @@ STACK = "pacman/stack"
 """Annotation of a namespace: project and stack that created it. No label: a stack's name may be too long for one."""
 MEMBERS = "pacman/members"
 """Annotation of the StatefulSet: how many members its replica set was last deployed with."""
+ROTATION = "pacman/rotation"
+"""Annotation of pods and Jobs: the rotation of the passwords with which they were deployed."""
 TAKE_OVER = {"pulumi.com/patchForce": "true"}
 """Annotation of every object: patchForce resolves server-side-apply conflicts in favour of this program.
 

@@ -22,11 +22,12 @@ _LOCK: Final = Path("/run/lock/pacman-sandbox")
 def up(arguments: argparse.Namespace) -> None:
     """Builds what is missing, starts the nodes, prepares the engine. What is there already is left as it is."""
     progress = Progress()
-    machine.check(lambda: not all(part.built for part in parts.ALL))
+    wanted = [*parts.ALL, *(each for each in parts.OTHER_IMAGES if each.name in arguments.image)]
+    machine.check(lambda: not all(part.built for part in wanted))
     with _alone():
-        build.build(parts.ALL, progress)
+        build.build(wanted, progress)
         with build.removing_caches(progress):
-            cluster.start(arguments.nodes, progress)
+            cluster.start(arguments.nodes, wanted, progress)
             engine.prepare(progress)
     running = ", ".join(f"{each.name} at {each.address}" for each in node.ALL if each.pid())
     progress.say(f"The sandbox runs: {running}; kubeconfig {STATE / 'kubeconfig'}")
@@ -102,7 +103,8 @@ def clean(_: argparse.Namespace) -> None:
         if network.is_anothers():
             print(f"Old parts stay in {CACHE}: the node of another checkout runs from there.", file=sys.stderr)
         else:
-            print(f"Removed {build.remove_stale(parts.ALL)} old parts from {CACHE}.", file=sys.stderr)
+            removed = build.remove_stale([*parts.ALL, *parts.OTHER_IMAGES])
+            print(f"Removed {removed} old parts from {CACHE}.", file=sys.stderr)
 
 
 @contextmanager
@@ -142,6 +144,8 @@ def main() -> None:
         added.set_defaults(run=command)
         if command in (up, restart):
             many = [each.number for each in node.ALL]
+            others = [each.name for each in parts.OTHER_IMAGES]
+            added.add_argument("--image", action="append", choices=others, default=[], help="load this one, too")
             added.add_argument("--nodes", type=int, choices=many, help="how many nodes; as many as the last time")
         if command is node_:
             added.add_argument("action", choices=("stop", "start"))

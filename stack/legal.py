@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from components import quantities
-from stack.images import Image
+from components.images import Image
 from stack.targets import TARGETS, Target
 
 
@@ -98,6 +98,13 @@ def boolean(value: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError("must be true or false")
     return value == "true"
+
+
+def version_line_or_empty(value: str) -> str:
+    """Major and minor version, or nothing."""
+    if value and not re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}", value):
+        raise ValueError("must be major and minor version in quotes, such as '8.0', or empty")
+    return value
 
 
 def volume_size(value: str) -> str:

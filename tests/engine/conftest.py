@@ -1,12 +1,18 @@
 """The stack that most tests of this folder share."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness.program import Program
 from tools.engine import Result
+
+# The discard port: nobody listens there.
+NOBODY = "https://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
@@ -32,3 +38,15 @@ def first_up() -> Iterator[FirstUp]:
 def program(first_up: FirstUp) -> Program:
     """The stack that is up."""
     return first_up.program
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> str:
+    """A kubeconfig like that of the environment, whose clusters do not answer."""
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    for cluster in config["clusters"]:
+        cluster["cluster"]["server"] = NOBODY
+    path = tmp_path / "kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+    return str(path)

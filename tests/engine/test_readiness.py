@@ -5,16 +5,14 @@ number, whatever the state of the lower ones. So here `mongo-2` is the one that 
 """
 
 import json
-import secrets
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 
 import pytest
 
+from tests.harness.game import Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
@@ -37,38 +35,6 @@ MEMBERS = ["mongo-0", "mongo-1", "mongo-2"]
 DATA = 200
 # Seconds. An election takes less than one, and a try of the driver three.
 LONGEST_GAP = 5
-
-
-class Writer:
-    """A player who saves scores all the time, and the moments at which one was saved."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.saved: set[str] = set()
-        self.longest_gap = 0.0
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        last = time.monotonic()
-        while not self._stop.wait(0.1):
-            name = f"writer-{secrets.token_hex(4)}"
-            try:
-                saved = self._program.game.save(name, 1)
-            except (OSError, HTTPException, ValueError):
-                saved = False
-            self.longest_gap = max(self.longest_gap, time.monotonic() - last)
-            if saved:
-                self.saved.add(name)
-                last = time.monotonic()
 
 
 @contextmanager
@@ -123,7 +89,7 @@ def lose_volume(program: Program, member: str) -> None:
 
 def test_a_rolling_restart_waits_for_the_member_that_copies_its_data(three_members: Program) -> None:
     program = three_members
-    with watch(program) as seen, Writer(program) as writer:
+    with watch(program) as seen, Writer(program.game) as writer:
         lose_volume(program, "mongo-2")
         program.kubectl("rollout", "restart", "statefulset/mongo")
         program.kubectl("rollout", "status", "statefulset/mongo", "--timeout=110s")
@@ -147,7 +113,7 @@ def test_a_member_is_not_evicted_while_another_one_copies_its_data(three_members
         refused += not answer
         return bool(answer)
 
-    with watch(program) as seen, Writer(program) as writer:
+    with watch(program) as seen, Writer(program.game) as writer:
         lose_volume(program, "mongo-0")
         eventually("mongo-0 is away", lambda: "mongo-0" not in seen[-1])
         eventually("mongo-2 is evicted", evicted, 90)

@@ -1,28 +1,10 @@
 """A cluster that does not answer, for a while or for good."""
 
-import os
-from pathlib import Path
-
 import pytest
-import yaml
 
+from tests.engine.conftest import NOBODY
 from tests.harness.kubectl import storage_class
 from tests.harness.program import CONTEXT, Program
-
-# The discard port: nobody listens there.
-NOBODY = "https://127.0.0.1:9"
-
-
-@pytest.fixture
-def away(tmp_path: Path) -> str:
-    """A kubeconfig like that of the environment, whose clusters do not answer."""
-    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
-    for cluster in config["clusters"]:
-        cluster["cluster"]["server"] = NOBODY
-    path = tmp_path / "kubeconfig"
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(config))
-    return str(path)
 
 
 @pytest.mark.parametrize("command", ["preview", "up"])

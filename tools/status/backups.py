@@ -1,0 +1,97 @@
+"""The lines of the backups: how old the last one is, whether it was verified, and whether one failed since."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+
+from tools.status.schedule import runs
+from tools.status.screen import Line, size
+from tools.status.seen import Object, Seen, conditions, owner
+
+CRON_JOB = "mongo-backup"
+"""The CronJob whose Jobs are the backups."""
+_CONTAINER = "backup"
+_MAX_PERIODS = 2
+"""A backup since which the schedule has asked for so many others needs a person."""
+
+
+def lines(seen: Seen, now: datetime) -> Iterator[Line]:
+    """The last backup, and one that failed since."""
+    cron_job = seen.named("CronJob", CRON_JOB)
+    if cron_job is None:
+        enable = "pulumi config set backupSchedule '0 3 * * *' && pulumi up"
+        yield Line("backup", "no backups: backupSchedule is empty", "!", enable)
+        return
+    jobs = sorted((job for job in seen.of("Job") if owner(job) == ("CronJob", CRON_JOB)), key=_began)
+    complete = [job for job in jobs if "Complete" in conditions(job)]
+    failed = [job for job in jobs if "Failed" in conditions(job)]
+    last = complete[-1] if complete else None
+    yield _last(seen, cron_job, last, now)
+    if failed and (last is None or _began(failed[-1]) > _began(last)):
+        name = failed[-1]["metadata"]["name"]
+        began = _age(now - _began(failed[-1]))
+        yield Line("backup", f"{name} failed, which began {began} ago", "!", f"{seen.kubectl} logs job/{name}")
+
+
+def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Line:
+    """The line of the last backup, or of none."""
+    text, verified = _told(seen, job, now)
+    spec = cron_job["spec"]
+    if spec.get("suspend"):
+        return Line("backup", f"{text}; the CronJob is suspended", "!", "pulumi up --refresh")
+    since = _began(job) if job else _time(cron_job["metadata"]["creationTimestamp"])
+    try:
+        due = len(list(islice(runs(spec["schedule"], spec.get("timeZone", ""), since, now), _MAX_PERIODS)))
+    except ValueError as problem:
+        return Line("backup", f"{text}; {problem}", "?")
+    if due == _MAX_PERIODS:
+        helps = f"{seen.kubectl} describe cronjob {CRON_JOB}"
+        return Line("backup", f"{text}; {due} are due since, by the schedule {spec['schedule']}", "!", helps)
+    if job and verified is False:
+        return Line("backup", text, "!", f"{seen.kubectl} logs job/{job['metadata']['name']}")
+    return Line("backup", text)
+
+
+def _told(seen: Seen, job: Object | None, now: datetime) -> tuple[str, bool | None]:
+    """What to say of a backup, and whether it was verified, None if that is unknown."""
+    if job is None:
+        return "none yet", None
+    age = f"{_age(now - _time(job['status']['completionTime']))} old"
+    report = _report(seen, job)
+    if report is None:
+        return f"{age}, verification unknown: its pod is gone", None
+    verified = report.get("verified") is True
+    parts = [age, "verified" if verified else "not verified", size(report["bytes"]) if "bytes" in report else ""]
+    return ", ".join(filter(None, parts)), verified
+
+
+def _report(seen: Seen, job: Object) -> Object | None:
+    """What a backup says about itself when it ends; None if its pod is gone."""
+    for pod in seen.of("Pod"):
+        if owner(pod) != ("Job", job["metadata"]["name"]):
+            continue
+        for container in pod["status"].get("containerStatuses") or []:
+            ended = container.get("state", {}).get("terminated") or {}
+            if container["name"] == _CONTAINER and ended.get("exitCode") == 0:
+                try:
+                    report = json.loads(ended.get("message", ""))
+                except ValueError:
+                    return {}
+                return report if isinstance(report, dict) else {}
+    return None
+
+
+def _began(job: Object) -> datetime:
+    return _time(job["status"].get("startTime") or job["metadata"]["creationTimestamp"])
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _age(age: timedelta) -> str:
+    minutes = max(0, age // timedelta(minutes=1))
+    if minutes >= 2 * 24 * 60:
+        return f"{minutes // (24 * 60)} days"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
