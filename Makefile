@@ -1,7 +1,7 @@
 # The commands of the project; `make help` lists them. STACK= chooses the stack of `make preview`, `make render`,
 # `make status`, `make backup` and `make restore`; with any other than `sandbox`, your own Pulumi and kubeconfig are used
-# as they are. NODES= is the number of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number that
-# it has.
+# as they are. NODES= is the number of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number
+# that it has.
 STACK ?= sandbox
 # Another build of Pulumi's Kubernetes provider for the embedded cluster's engine: /path/to/pulumi-resource-kubernetes.
 export SANDBOX_PROVIDER := $(PROVIDER)
@@ -117,6 +117,10 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 .PHONY: bench
 bench: .venv/dev-ready ## Measure the running sandbox, for an hour; RUNS=5, ONLY=deploy,idle; COLD=1 also builds from nothing
 	RUNS="$(RUNS)" ONLY="$(ONLY)" COLD="$(COLD)" STACK="$(STACK)" $(python) -m tools.bench
+
+.PHONY: chaos
+chaos: .venv/dev-ready ## Break the running sandbox's pods and nodes under load, for three hours; RUNS=5, ONLY=kill-primary,restart
+	RUNS="$(RUNS)" ONLY="$(ONLY)" STACK="$(STACK)" $(python) -m tools.chaos
 
 .PHONY: check
 check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute

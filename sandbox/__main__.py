@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox up|down|restart|node|status|logs|shell|env|clean`."""
+"""The command line: `python -m sandbox up|down|restart|node|fault|status|logs|shell|env|clean`."""
 
 import argparse
 import fcntl
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sandbox import build, cluster, engine, machine, network, node, parts
+from sandbox import build, cluster, engine, faults, machine, network, node, parts
 from sandbox.node import Node
 from sandbox.places import CACHE, CHECKOUT, STATE, SandboxError
 from sandbox.progress import Progress
@@ -52,6 +52,14 @@ def node_(arguments: argparse.Namespace) -> None:
             print(f"{arguments.name} {'is stopped' if _node(arguments).stop() else 'does not run'}.", file=sys.stderr)
         else:
             cluster.start_again(_node(arguments), Progress())
+
+
+def fault(arguments: argparse.Namespace) -> None:
+    """Makes a fault in a pod, and undoes it: kills or stops a process, cuts the network, fills a volume."""
+    if (arguments.fault == "fill") != bool(arguments.claim):
+        raise SandboxError(f"CLAIM is {arguments.claim}: fill needs the claim that the process uses, and nothing else")
+    its = faults.Pod.find(arguments.pod)
+    faults.run(arguments.fault, its, arguments.process, arguments.claim, arguments.seconds)
 
 
 def status(_: argparse.Namespace) -> None:
@@ -138,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     names = [each.name for each in node.ALL]
-    for command in (up, down, restart, node_, status, logs, shell, env, clean):
+    for command in (up, down, restart, node_, fault, status, logs, shell, env, clean):
         help_text = (command.__doc__ or "").split(".")[0]
         added = commands.add_parser(command.__name__.rstrip("_"), help=help_text[:1].lower() + help_text[1:])
         added.set_defaults(run=command)
@@ -150,6 +158,12 @@ def main() -> None:
         if command is node_:
             added.add_argument("action", choices=("stop", "start"))
             added.add_argument("name", choices=names)
+        if command is fault:
+            added.add_argument("fault", choices=faults.FAULTS)
+            added.add_argument("pod", metavar="NAMESPACE/POD")
+            added.add_argument("process", help="which of its processes, such as mongod")
+            added.add_argument("claim", nargs="?", help="fill: the claim that the process uses")
+            added.add_argument("--for", dest="seconds", type=float, default=20, help="seconds until it is undone, 20")
         if command is logs:
             added.add_argument("service", help="one that `status` lists")
             added.add_argument("--lines", type=int, default=50, help="lines from the end, 50 by default")

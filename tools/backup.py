@@ -156,7 +156,7 @@ def _waits_for(pod: Mapping[str, Any]) -> str:
     if waiting.get("reason") not in (None, "ContainerCreating"):
         return f"{waiting['reason']}: {waiting.get('message', '')}"
     conditions = pod.get("status", {}).get("conditions") or []
-    scheduled = next((each for each in conditions if each["type"] == "PodScheduled"), {})
+    scheduled: Mapping[str, Any] = next((each for each in conditions if each["type"] == "PodScheduled"), {})
     return str(scheduled.get("message", "")) if scheduled.get("status") == "False" else ""
 
 

@@ -50,7 +50,9 @@ def back_up(program: Program) -> str:
     done = tool(program)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
-    return re.findall(r"^(pacman-\S+): .* verified", done.stdout, re.MULTILINE)[0]
+    found = re.search(r"^(pacman-\S+): .* verified", done.stdout, re.MULTILINE)
+    assert found, done.stdout
+    return found[1]
 
 
 def restore(program: Program, archive: str) -> str:

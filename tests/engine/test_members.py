@@ -5,14 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.game import Writer
+from tests.harness.game import LONGEST_GAP, Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
 STATES = "print(JSON.stringify(rs.status().members.map(m => [m.name.split('.')[0], m.stateStr])))"
 VOTES = "print(JSON.stringify(rs.conf().members.map(m => [m.host.split('.')[0], m.votes, m.priority])))"
-# Seconds. An election takes less than one where the primary steps down, and a try of the driver three.
-LONGEST_GAP = 5
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.game import Writer
+from tests.harness.game import LONGEST_GAP, Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
-# Seconds. An election takes less than one where the primary steps down, and a try of the driver three.
-LONGEST_GAP = 5
 USERS = "print(JSON.stringify(db.getSiblingDB('admin').system.users.find().toArray().map(u => u.user).sort()))"
 
 

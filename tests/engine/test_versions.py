@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.test_readiness import LONGEST_GAP, MEMBERS, Writer, watch
+from tests.harness.game import LONGEST_GAP, Writer
+from tests.harness.members import MEMBERS, watch
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 from tools.recorder import ROOT
@@ -67,7 +68,7 @@ def test_a_major_version_of_mongodb_goes_up_and_back_until_its_feature_compatibi
 def deploy_while_people_play(program: Program, image: str) -> None:
     """Deploys another image: no score is lost, and two of the three members have all data at every moment."""
     program.use(mongoImage=image)
-    with watch(program) as seen, Writer(program) as writer:
+    with watch(program) as seen, Writer(program.game) as writer:
         assert program.up().ok().op("mongo") == "update"
         # `up` may end before the last pod is new: providers before 4.26 do not wait for it.
         program.kubectl("rollout", "status", "statefulset/mongo", "--timeout=110s")

@@ -8,6 +8,10 @@ import time
 from types import TracebackType
 from typing import Self
 
+# Seconds. An election takes less than one, and a try of the driver three.
+LONGEST_GAP = 5
+"""Longest time without a saved score while the primary changes in good order."""
+
 
 class Game:
     """The game behind the Ingress, as a browser meets it: one connection for each request."""

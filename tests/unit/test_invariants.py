@@ -58,9 +58,8 @@ def test_nothing_is_protected_retained_hooked_or_ignored_but_data_and_what_other
         if key not in usual
     }
     scaled = {("Deployment", "ignoreChanges", "['spec.replicas']")}
-    protected = {
-        (kind, "protect", "True") for kind in ("Namespace", "StatefulSet", "PersistentVolumeClaim", "RandomPassword")
-    }
+    data = ("Namespace", "StatefulSet", "RandomPassword", "PersistentVolumeClaim")
+    protected = {(kind, "protect", "True") for kind in data}
     on_a_cloud = stack in ("eks", "aks", "gke")
     assert given & protected == (protected if on_a_cloud else set())
     made = {("StorageClass", "ignoreChanges", "['reclaimPolicy']")}

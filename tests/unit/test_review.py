@@ -159,7 +159,7 @@ class TestRead:
 
     def test_a_replacement_without_kinds_of_differences_still_names_the_fields_that_force_it(self) -> None:
         parts = [
-            step(op, GENERATED, "a", **states)
+            step(op, GENERATED, "a", None, **states)
             for op, states in (
                 ("delete-replaced", {"old": {"length": 8}}),
                 ("replace", {"old": {"length": 8}, "new": {"length": 9}}),
@@ -412,7 +412,7 @@ class TestAboutData:
     )
     def test_only_namespace_database_claims_and_passwords_are_data(self, kind: str, op: str, destroys: bool) -> None:
         states = {"old": {"length": 8}} | ({"new": {"length": 9}} if op == "replace" else {})
-        assert self.destroys(step(op, kind, "x", **states)) is destroys
+        assert self.destroys(step(op, kind, "x", None, **states)) is destroys
 
     @pytest.mark.parametrize("op", ["create", "update"])
     def test_a_created_or_updated_database_is_no_loss(self, op: str) -> None:
@@ -473,7 +473,7 @@ class TestAboutData:
     def test_an_old_password_that_an_interrupted_rotation_left_in_the_state_is_no_loss(self) -> None:
         states = {"old": {"keepers": {"rotation": "2"}}, "new": {"keepers": {"rotation": "2"}}}
         left = step("delete-replaced", GENERATED, "mongo-app", old={"keepers": {"rotation": "1"}})
-        assert not self.destroys(step("same", GENERATED, "mongo-app", **states), left)
+        assert not self.destroys(step("same", GENERATED, "mongo-app", None, **states), left)
 
     def test_every_type_says_it_differently_for_a_replacement_and_for_a_deletion_unless_both_lose_everything(
         self,
