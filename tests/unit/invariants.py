@@ -48,7 +48,7 @@ GRANTED = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
 # Components whose objects do not carry their name: they are the namespace, or belong to the stack as a whole.
 _SHARED = {"RestrictedNamespace", "DefaultStorageClass"}
 _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "StorageClass"}
-_WORKLOADS = ("Deployment", "StatefulSet", "Job")
+_WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,13 @@ _POD = "spec.template.spec"
 
 def pods(run: Recorded) -> list[Pods]:
     """The pods of every workload."""
-    return [Pods(w, w.manifest["spec"]["template"]) for kind in _WORKLOADS for w in run.of(kind)]
+    return [Pods(w, _template(w)) for kind in _WORKLOADS for w in run.of(kind)]
+
+
+def _template(workload: Resource) -> Mapping[str, Any]:
+    spec = workload.manifest["spec"]
+    template: Mapping[str, Any] = (spec["jobTemplate"]["spec"] if workload.kind == "CronJob" else spec)["template"]
+    return template
 
 
 def parents(run: Recorded) -> Iterator[str]:
@@ -140,7 +146,7 @@ def labels(run: Recorded) -> Iterator[str]:
             continue
         places = {"metadata.labels": r.manifest["metadata"].get("labels", {})}
         if r.kind in _WORKLOADS:
-            places["spec.template.metadata.labels"] = r.manifest["spec"]["template"]["metadata"].get("labels", {})
+            places["spec.template.metadata.labels"] = _template(r)["metadata"].get("labels", {})
         for place, found in places.items():
             if found.get(INSTANCE) != component.name:
                 yield _fault(r, place, f"{INSTANCE} must be {component.name}, is {found.get(INSTANCE)}")
