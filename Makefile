@@ -1,6 +1,7 @@
-# The commands of the project; `make help` lists them. STACK= chooses the stack of `make preview`, `make status` and
-# `make render`; with any other than `sandbox`, your own Pulumi and kubeconfig are used as they are. NODES= is the number
-# of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number that it has.
+# The commands of the project; `make help` lists them. STACK= chooses the stack of `make preview`, `make render`,
+# `make status`, `make backup` and `make restore`; with any other than `sandbox`, your own Pulumi and kubeconfig are used
+# as they are. NODES= is the number of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number
+# that it has.
 STACK ?= sandbox
 # Another build of Pulumi's Kubernetes provider for the embedded cluster's engine: /path/to/pulumi-resource-kubernetes.
 export SANDBOX_PROVIDER := $(PROVIDER)
@@ -68,6 +69,19 @@ status: .venv/ready ## Show whether the stack is well: members, volumes, game, b
 	$(enter)
 	$(python) -m tools.status
 
+.PHONY: backup
+backup: .venv/ready ## Back up the database of STACK, and verify the backup
+	$(running)
+	$(enter)
+	$(python) -m tools.backup
+
+.PHONY: restore
+restore: .venv/ready ## Restore a backup into the database of STACK: FROM=latest, or FROM= the name that make backup printed
+	[ -n "$(FROM)" ] || { echo 'error: FROM is empty: make restore FROM=latest, or the name of an archive' >&2; exit 1; }
+	$(running)
+	$(enter)
+	$(python) -m tools.backup restore "$(FROM)"
+
 .PHONY: preview
 preview: .venv/dev-ready ## Show what each stack would create, with the policy pack, on the sandbox; STACK=dev: what it would change on your cluster
 	$(cluster)
@@ -103,6 +117,10 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 .PHONY: bench
 bench: .venv/dev-ready ## Measure the running sandbox, for an hour; RUNS=5, ONLY=deploy,idle; COLD=1 also builds from nothing
 	RUNS="$(RUNS)" ONLY="$(ONLY)" COLD="$(COLD)" STACK="$(STACK)" $(python) -m tools.bench
+
+.PHONY: chaos
+chaos: .venv/dev-ready ## Break the running sandbox's pods and nodes under load, for three hours; RUNS=5, ONLY=kill-primary,restart
+	RUNS="$(RUNS)" ONLY="$(ONLY)" STACK="$(STACK)" $(python) -m tools.chaos
 
 .PHONY: check
 check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit tests; under a minute

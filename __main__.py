@@ -6,12 +6,14 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import mongo, pacman_deployment
+from components import backup, mongo, pacman_deployment
+from components.backup import MongoBackup, MongoBackupArgs
+from components.cluster import RunningMongo
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
 from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs
 from components.ingress_controller import IngressController, IngressControllerArgs
 from components.metadata import add_to_every_object
-from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
+from components.mongo import MongoStatefulSet, MongoStatefulSetArgs, PreviousUsers
 from components.nginx_ingress import NginxIngress, NginxIngressArgs, access_hint
 from components.pacman_deployment import PacmanDeployment, PacmanDeploymentArgs
 from components.pods import Placement
@@ -44,7 +46,7 @@ def main() -> None:
     namespace: pulumi.Input[str] = config.namespace
     in_namespace = after(on_cluster, fixed)
     if config.create_namespace:
-        begun = restricted = RestrictedNamespace(config.namespace, opts=in_namespace)
+        begun = restricted = RestrictedNamespace(config.namespace, protect=config.protect, opts=in_namespace)
         namespace, in_namespace = restricted.namespace, on_cluster
     if config.default_storage_class:
         DefaultStorageClass(
@@ -58,9 +60,12 @@ def main() -> None:
             opts=after(on_cluster, begun),
         )
     placement = place(config, namespace, in_namespace)
-    database = declare_mongo(config, namespace, placement, in_namespace)
+    database = declare_mongo(config, known.mongo if known else None, namespace, placement, in_namespace)
+    declare_backup(config, namespace, placement, database, in_namespace)
     # Pacman exits if the database does not answer, and the names of the hosts are known earlier than that.
     pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
+    if config.password_rotation:
+        PreviousUsers("mongo-previous-users", database, after(on_cluster, pacman))
     # So that the address, once published, leads to pods that are ready.
     ingress = declare_ingress(config, namespace, pacman, after(on_cluster, begun), after(on_cluster, pacman))
     export_outputs(config, database, pacman, ingress)
@@ -96,7 +101,11 @@ def place(config: Settings, namespace: pulumi.Input[str], opts: pulumi.ResourceO
 
 
 def declare_mongo(
-    config: Settings, namespace: pulumi.Input[str], placement: Placement, opts: pulumi.ResourceOptions
+    config: Settings,
+    runs: RunningMongo | None,
+    namespace: pulumi.Input[str],
+    placement: Placement,
+    opts: pulumi.ResourceOptions,
 ) -> MongoStatefulSet:
     """The database."""
     return MongoStatefulSet(
@@ -107,10 +116,49 @@ def declare_mongo(
             members=config.mongo_members,
             volume_size=config.mongo_volume_size,
             storage_class=config.mongo_storage_class,
+            context=config.context,
             database="pacman",
             indexes=pacman_deployment.INDEXES,
             one_per_node=config.mongo_spread == "require",
             resources=replace(mongo.RESOURCES, cpu=config.mongo_cpu, memory=config.mongo_memory),
+            placement=placement,
+            compatibility=config.mongo_feature_compatibility,
+            rotation=config.password_rotation,
+            protect=config.protect,
+            runs=runs,
+        ),
+        opts,
+    )
+
+
+def declare_backup(
+    config: Settings,
+    namespace: pulumi.Input[str],
+    placement: Placement,
+    database: MongoStatefulSet,
+    opts: pulumi.ResourceOptions,
+) -> MongoBackup:
+    """The backups of the database."""
+    return MongoBackup(
+        "mongo",
+        MongoBackupArgs(
+            namespace=namespace,
+            image=config.mongo_image,
+            hosts=database.hosts,
+            port=mongo.PORT,
+            replica_set=mongo.REPLICA_SET,
+            database=database.database,
+            scratch_database=database.scratch_database,
+            backup_secret=database.backup_secret,
+            root_secret=database.root_secret,
+            client_labels=database.client_labels,
+            schedule=config.backup_schedule,
+            keep=config.backup_keep,
+            volume_size=config.backup_volume_size,
+            storage_class=config.mongo_storage_class,
+            claim=config.backup_claim,
+            protect=config.protect,
+            resources=backup.RESOURCES.with_cpu_limit_of(replace(mongo.RESOURCES, cpu=config.mongo_cpu)),
             placement=placement,
         ),
         opts,
@@ -137,6 +185,7 @@ def declare_pacman(
             mongo_replica_set=mongo.REPLICA_SET,
             mongo_database=database.database,
             mongo_secret=database.app_secret,
+            mongo_secret_version=config.password_rotation,
             pod_labels=database.client_labels,
             location=config.pacman_location,
             log_level=config.pacman_log_level,

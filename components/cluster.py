@@ -1,8 +1,9 @@
 """A small client that reads what the cluster has: classes, nodes, namespaces, issuers, Ingresses.
 
-It uses the person's own kubeconfig and rights. It writes only to StorageClasses: `take_default_marks` adds the
-annotation pacman/default-before when a stack is created or updated, and `restore_default_marks` sets the annotations
-back when it is destroyed. If RBAC denies one read, the others still work.
+It uses the person's own kubeconfig and rights. If RBAC denies one read, the others still work. It writes three things:
+`take_default_marks` adds the annotation pacman/default-before to StorageClasses when a stack is created or updated, and
+`restore_default_marks` sets their annotations back when it is destroyed; `grow_claims` asks for larger volumes, and
+`retain_volumes` sets the reclaim policy of volumes to Retain.
 """
 
 import json
@@ -13,9 +14,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from components.metadata import MEMBERS, STACK, is_ours
+from components import quantities
+from components.metadata import MEMBERS, ROTATION, STACK, is_ours
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 """Annotation of the cluster's default StorageClass."""
@@ -23,6 +26,8 @@ DEFAULT_BEFORE = "pacman/default-before"
 """Annotation of a StorageClass: the value that DEFAULT_CLASS had before a stack of this program changed it."""
 SECONDS = 5
 """Timeout of one request."""
+# A StatefulSet creates its claims within a second or so. A claim that came this many seconds later is another one.
+_NEW_AFTER = 30
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
@@ -48,9 +53,11 @@ class MissingPackageError(ImportError):
 class RefusedError(RuntimeError):
     """The API answered, and not with what was asked for."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, why: str = "") -> None:
         super().__init__(text)
         self.status = status
+        self.why = why
+        """The API's own words, "" if it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,14 @@ class RunningMongo:
     volume_size: str
     image: str
     """The image in its pod template."""
+    ready: int = 0
+    """Members that are ready now."""
+    rotated: int = 0
+    """The last rotation of the passwords that has ended."""
+    new_volume: str = ""
+    """The UID of the first member's claim if no member has its first claim any more: the data of those is lost."""
+    empty: bool = False
+    """Whether nobody has initiated a replica set in these new claims yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +147,13 @@ def read(context: str, namespace: str) -> Cluster | None:
             storage, ingress = (_list_if_allowed(api, path) for path in (_STORAGE_CLASSES, _INGRESS_CLASSES))
             ingresses = _list_if_allowed(api, "/apis/networking.k8s.io/v1/ingresses")
             nodes, issuers = (_list_if_allowed(api, path) for path in (_NODES, _ISSUERS))
-            sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
             return Cluster(
                 storage=None if storage is None else _marks(storage),
                 ingress=None if ingress is None else {_name(item): _ingress_class(item) for item in ingress},
                 hosts=None if ingresses is None else tuple(host for item in ingresses for host in _hosts(item)),
                 nodes=None if nodes is None else sum(_takes_pods(node) for node in nodes),
                 issuers=None if issuers is None else frozenset(map(_name, issuers)),
-                mongo=next(
-                    (_running(each) for each in sets or [] if _name(each) == "mongo" and is_ours(each["metadata"])),
-                    None,
-                ),
+                mongo=_mongo(api, namespace),
                 secrets=_secrets(api, namespace),
                 namespace=_namespace_metadata(api, namespace),
                 identity=(_namespace_metadata(api, "kube-system") or {}).get("uid", ""),
@@ -158,6 +169,8 @@ def read(context: str, namespace: str) -> Cluster | None:
 
 def reason(problem: BaseException) -> str:
     """Why a request failed, in one line."""
+    if isinstance(problem, RefusedError) and problem.why:
+        return problem.why
     # The client's own error for a connection that failed begins with "(0)", and has the reason in its next lines.
     lines = [line.strip() for line in str(getattr(problem, "reason", None) or problem).splitlines() if line.strip()]
     wanted = lines[:2] if str(problem).startswith("(0)") else lines[:1]
@@ -233,6 +246,33 @@ def restore_default_marks(context: str, marks: Mapping[str, str]) -> None:
                 _annotate(api, name, changes)
 
 
+def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -> None:
+    """Asks for larger volumes, where a claim asks for less than `size`. It does not wait for the driver.
+
+    Raises:
+        Exception: The cluster cannot be reached, or refuses, such as for a StorageClass without allowVolumeExpansion.
+    """
+    with _connected(context) as api:
+        for name in names:
+            path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
+            asked = _request(api, "GET", path, {"Accept": "application/json"})["spec"]["resources"]["requests"]
+            if quantities.parse(asked["storage"]) < quantities.parse(size):
+                _patch(api, path, {"spec": {"resources": {"requests": {"storage": size}}}})
+
+
+def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
+    """Sets the reclaim policy of the volumes of claims to Retain: the disk then outlives the claim and the namespace.
+
+    Raises:
+        Exception: The cluster cannot be reached, or refuses.
+    """
+    with _connected(context) as api:
+        for name in names:
+            path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
+            volume = _request(api, "GET", path, {"Accept": "application/json"})["spec"]["volumeName"]
+            _patch(api, f"/api/v1/persistentvolumes/{volume}", {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
+
+
 def _is_set_by_a_stack(storage_class: Mapping[str, Any]) -> bool:
     """Whether a StorageClassPatch holds the mark of a class: the provider names its field managers after itself."""
     return any(
@@ -242,13 +282,11 @@ def _is_set_by_a_stack(storage_class: Mapping[str, Any]) -> bool:
 
 
 def _annotate(api: Any, storage_class: str, annotations: Mapping[str, str | None]) -> None:  # noqa: ANN401
-    _request(
-        api,
-        "PATCH",
-        f"{_STORAGE_CLASSES}/{storage_class}",
-        {"Content-Type": "application/merge-patch+json"},
-        {"metadata": {"annotations": dict(annotations)}},
-    )
+    _patch(api, f"{_STORAGE_CLASSES}/{storage_class}", {"metadata": {"annotations": dict(annotations)}})
+
+
+def _patch(api: Any, path: str, change: object) -> None:  # noqa: ANN401
+    _request(api, "PATCH", path, {"Content-Type": "application/merge-patch+json"}, change)
 
 
 def _contexts() -> frozenset[str]:
@@ -381,15 +419,41 @@ def _hosts(item: Mapping[str, Any]) -> Iterator[TakenHost]:
         yield TakenHost(name, ingress_class, rule.get("host", ""), paths, _annotations(item).get(STACK, ""))
 
 
-def _running(mongo: Mapping[str, Any]) -> RunningMongo:
-    claim = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
+def _mongo(api: Any, namespace: str) -> RunningMongo | None:  # noqa: ANN401
+    sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets") or []
+    mongo = next((each for each in sets if _name(each) == "mongo" and is_ours(each["metadata"])), None)
+    if mongo is None:
+        return None
+    claims = _list_if_allowed(api, f"{_NAMESPACES}/{namespace}/persistentvolumeclaims")
+    jobs = _list_if_allowed(api, f"/apis/batch/v1/namespaces/{namespace}/jobs")
+    # Without these two, it is not known whether a member lost its volume or a rotation ended.
+    return None if claims is None or jobs is None else _running(mongo, claims, jobs)
+
+
+def _running(mongo: Mapping[str, Any], claims: list[dict[str, Any]], jobs: list[dict[str, Any]]) -> RunningMongo:
+    template = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
     containers = mongo["spec"]["template"]["spec"]["containers"]
+    members = int(_annotations(mongo).get(MEMBERS, mongo["spec"]["replicas"]))
+    made = {_name(claim): claim["metadata"] for claim in claims}
+    volumes = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
+    is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
+    done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]
+    last = max((_seconds({"creationTimestamp": job["status"]["completionTime"]}) for job in done), default=0.0)
     return RunningMongo(
-        int(_annotations(mongo).get(MEMBERS, mongo["spec"]["replicas"])),
-        claim.get("storageClassName", ""),
-        claim["resources"]["requests"]["storage"],
+        members,
+        template.get("storageClassName", ""),
+        template["resources"]["requests"]["storage"],
         next((each["image"] for each in containers if each["name"] == "mongo"), ""),
+        (mongo.get("status") or {}).get("readyReplicas", 0),
+        max((int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)), default=0),
+        volumes[0]["uid"] if volumes[0] and all(is_new) else "",
+        all(each and _seconds(each) > last for each in volumes) and all(is_new),
     )
+
+
+def _seconds(metadata: Mapping[str, Any]) -> float:
+    """When an object was created, in seconds of Unix time."""
+    return datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
 
 
 def _takes_pods(node: Mapping[str, Any]) -> bool:
@@ -405,5 +469,13 @@ def _request(api: Any, method: str, path: str, headers: Mapping[str, str], body:
     )
     answer = api.call_api(*call, _request_timeout=SECONDS)
     if answer.status >= 400:
-        raise RefusedError(answer.status, f"{method} {path}: {answer.status} {answer.reason}")
+        raise RefusedError(answer.status, f"{method} {path}: {answer.status} {answer.reason}", _why(answer.read()))
     return json.loads(answer.read())
+
+
+def _why(body: bytes) -> str:
+    """The message of a Status object; "" if a proxy answered with something else."""
+    try:
+        return str(json.loads(body).get("message") or "")
+    except (ValueError, AttributeError):
+        return ""

@@ -33,6 +33,8 @@ class NewStorageClass:
     """The CSI driver, which must be installed."""
     parameters: Mapping[str, str]
     """The driver's parameters; Kubernetes allows no change to them."""
+    reclaim_policy: str = "Delete"
+    """`Delete`, or `Retain` to keep a disk whose claim is deleted. Only a class that is created now gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,16 @@ class DefaultStorageClass(pulumi.ComponentResource):
             ),
             provisioner=new.provisioner,
             parameters=new.parameters,
+            reclaim_policy=new.reclaim_policy,
             allow_volume_expansion=True,
             # Creates the disk in the zone of its pod. Otherwise the zone of the disk would limit where the pod can run.
             volume_binding_mode="WaitForFirstConsumer",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[before]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[before],
+                # Kubernetes allows no change to it, and replacing the class would be of no use to existing volumes.
+                ignore_changes=["reclaimPolicy"],
+            ),
         )
 
 

@@ -1,17 +1,20 @@
-"""Dynamic providers: NamespaceProvider refuses a changed namespace or cluster; DefaultMarksProvider saves and restores
-the annotation that makes a StorageClass the default.
+"""Dynamic providers.
+
+NamespaceProvider refuses a changed namespace or cluster. DatabaseProvider refuses a change that the data of MongoDB
+would not survive. VolumesProvider grows and retains its volumes. DefaultMarksProvider saves and restores the annotation
+that makes a StorageClass the default.
 
 The state stores the module and class name of each provider, and every pulumi command imports that module. If you move a
 class, keep an alias at its old name. The module imports little, because each import slows every command down.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ResourceProvider, UpdateResult
 
-from components import cluster
+from components import cluster, quantities
 
 DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
 """Variable of the Kubernetes provider: the person says that the cluster is gone for good."""
@@ -69,6 +72,67 @@ class NamespaceProvider(_Provider):
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Saves the new name of the context."""
         return UpdateResult(_news)
+
+
+class DatabaseProvider(_Provider):
+    """Refuses a change that the data of MongoDB would not survive.
+
+    It compares with the last `up`, which the state knows whatever the person may read in the cluster. What the program
+    saw in the cluster counts only if there was none, or one of before this provider.
+    """
+
+    inputs = ("members", "line", "compatibility", "storageClass", "volumeSize", "rotation", "stack")
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Compares, and keeps the featureCompatibilityVersion of the last `up` if this one sets none."""
+        runs: dict[str, Any] = news.pop("runs")
+        was = _olds if _olds.get("members") else runs
+        asked = news["compatibility"]
+        if not was:
+            news["compatibility"] = news["line"]
+            wrong = asked not in ("", news["line"])
+            return CheckResult(news, [CheckFailure("", _not_the_first(news, asked))] if wrong else [])
+        news["compatibility"] = asked or was.get("compatibility") or was["line"] or news["line"]
+        return CheckResult(news, [CheckFailure("", reason) for reason in _would_lose_data(was, news, asked, runs)])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Saves what the next `up` is compared with."""
+        return CreateResult("database", props)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Saves what the next `up` is compared with."""
+        return UpdateResult(_news)
+
+
+class VolumesProvider(_Provider):
+    """Grows the claims of the members to the size of the config, and marks their volumes to outlive the claims."""
+
+    inputs = ("context", "namespace", "claims", "size", "retain")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Grows and retains.
+
+        Raises:
+            RuntimeError: The cluster refuses: the StorageClass does not allow it, or the person may not do it.
+        """
+        size, key = props["size"], f"{props['project']}:mongoVolumeSize"
+        try:
+            cluster.grow_claims(props["context"], props["namespace"], props["claims"], size)
+        except Exception as problem:  # a person must read one line, whatever the client raises
+            raise RuntimeError(f'{key} is "{size}": cannot grow the volumes: {cluster.reason(problem)}') from None
+        if props["retain"]:
+            try:
+                cluster.retain_volumes(props["context"], props["namespace"], props["claims"])
+            except Exception as problem:  # the same
+                raise RuntimeError(
+                    f"{props['project']}:deletionProtection is enabled: cannot set the reclaim policy of the volumes to"
+                    f" Retain: {cluster.reason(problem)}"
+                ) from None
+        return CreateResult("volumes", props)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Grows and retains, also the volumes of new members."""
+        return UpdateResult(self.create(_news).outs)
 
 
 class DefaultMarksProvider(_Provider):
@@ -130,6 +194,12 @@ def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
             f"{_project(wanted)}:createNamespace is true: must stay false, since somebody else created"
             f" {was['namespace']}, and `pulumi destroy` would delete it with everything in it"
         )
+    if was.get("created") is not False and not wanted["created"]:
+        # The engine deletes what the program no longer declares.
+        return (
+            f"{_project(wanted)}:createNamespace is false: must stay true, since this stack created {was['namespace']},"
+            " and would delete it with its scores"
+        )
     before, now = was.get("cluster", ""), wanted["cluster"]
     if before and now and before != now:
         return (
@@ -143,6 +213,81 @@ def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
             " the right to get the namespace kube-system"
         )
     return ""
+
+
+def _not_the_first(wanted: dict[str, Any], asked: str) -> str:
+    return (
+        f'{_project(wanted)}:mongoFeatureCompatibility is "{asked}": must be empty or {wanted["line"]} on a new'
+        " database, whose featureCompatibilityVersion is that of its image"
+    )
+
+
+def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, runs: dict[str, Any]) -> Iterator[str]:
+    """Why a database must not change as the config says, one line for each reason.
+
+    Args:
+        was: What the last `up` deployed.
+        wanted: What this one would deploy.
+        asked: The featureCompatibilityVersion of the config, "" if it sets none.
+        runs: What the program saw in the cluster; empty if it saw nothing.
+    """
+
+    def line(key: str, value: object, why: str) -> str:
+        return f'{_project(wanted)}:{key} is "{value}": {why}'
+
+    members = int(was["members"])
+    if wanted["members"] < members and not runs:
+        why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right"
+        yield line(
+            "mongoMembers", int(wanted["members"]), f"{why} to list StatefulSets, Jobs and claims in the namespace"
+        )
+    if wanted["storageClass"] != was["storageClass"]:
+        why = f"must stay {was['storageClass']}, since volumes do not change their class; set mongoStorageClass to it"
+        yield line("mongoStorageClass", wanted["storageClass"], why)
+    if quantities.parse(wanted["volumeSize"]) < quantities.parse(was["volumeSize"]):
+        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {was['volumeSize']} or more: no volume shrinks")
+    done, turn = int(was.get("rotation", 0)), int(wanted["rotation"])
+    if turn not in (done, done + 1):
+        yield line("passwordRotation", turn, f"must be {done}, or {done + 1} to change the passwords")
+    elif turn > done > int(runs.get("rotated", 0)):
+        why = f"must stay {done} until an `up` with it has ended, since the passwords before are still in use"
+        yield line("passwordRotation", turn, why)
+    yield from _versions(was, wanted, asked, line)
+
+
+def _versions(
+    was: dict[str, Any], wanted: dict[str, Any], asked: str, line: Callable[[str, object, str], str]
+) -> Iterator[str]:
+    """Why the database must not change its version.
+
+    MongoDB's manual, "Upgrade a replica set": a server starts on data whose featureCompatibilityVersion is its own
+    major version or the one before.
+    """
+    compatible = was.get("compatibility") or was["line"]
+    if not compatible:  # a stack of before the guard, whose image has no version in its tag
+        return
+    if asked and _numbers(asked) < _numbers(compatible):
+        why = f"must be {compatible}, or empty: MongoDB supports no way back"
+        yield line("mongoFeatureCompatibility", asked, why)
+    elif asked not in ("", compatible) and not asked == was["line"] == wanted["line"]:
+        why = f"must stay {compatible} until MongoDB {asked} has been deployed: first `pulumi up` with that mongoImage"
+        yield line("mongoFeatureCompatibility", asked, why)
+    first, last = _numbers(compatible), _numbers(wanted["line"])
+    if last < first:
+        why = (
+            f"must be MongoDB {compatible} or newer, since the featureCompatibilityVersion of the data is {compatible}"
+        )
+        yield line("mongoImage", wanted["image"], why)
+    elif last[0] > first[0] + 1:
+        why = f"must be at most one major version after {compatible}, the featureCompatibilityVersion of the data"
+        raised = (
+            f"; raise that first, with mongoFeatureCompatibility {was['line']}" if was["line"] != compatible else ""
+        )
+        yield line("mongoImage", wanted["image"], why + raised)
+
+
+def _numbers(line: str) -> tuple[int, ...]:
+    return tuple(map(int, line.split(".")))
 
 
 def _taken(wanted: dict[str, Any]) -> str:

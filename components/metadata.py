@@ -11,6 +11,8 @@ STACK = "pacman/stack"
 """Annotation of a namespace: project and stack that created it. No label: a stack's name may be too long for one."""
 MEMBERS = "pacman/members"
 """Annotation of the StatefulSet: how many members its replica set was last deployed with."""
+ROTATION = "pacman/rotation"
+"""Annotation of pods and Jobs: the rotation of the passwords with which they were deployed."""
 TAKE_OVER = {"pulumi.com/patchForce": "true"}
 """Annotation of every object: patchForce resolves server-side-apply conflicts in favour of this program.
 
@@ -39,9 +41,11 @@ def add_to_every_object(labels: Mapping[str, str], annotations: Mapping[str, str
     def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if not args.type_.startswith("kubernetes:") or args.type_.endswith("Patch"):
             return None
-        template = getattr(args.props.get("spec"), "template", None)
+        spec = args.props.get("spec")
+        job = getattr(spec, "job_template", None)
+        templates = (getattr(spec, "template", None), job, getattr(getattr(job, "spec", None), "template", None))
         each: Any
-        for each in (args.props.get("metadata"), getattr(template, "metadata", None)):
+        for each in (args.props.get("metadata"), *(getattr(template, "metadata", None) for template in templates)):
             if each is not None:
                 each.labels = {**labels, **(each.labels or {})}
                 each.annotations = {**annotations, **(each.annotations or {})}

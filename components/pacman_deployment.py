@@ -53,7 +53,7 @@ from pulumi_kubernetes.rbac.v1 import (
     SubjectArgs,
 )
 
-from components.metadata import TAKE_OVER
+from components.metadata import ROTATION, TAKE_OVER
 from components.pods import Identity, Placement, Resources, container_security, pod_security, spread
 
 PORT = 8080
@@ -97,6 +97,8 @@ class PacmanDeploymentArgs:
     """The database of the scores, in which the user lives, too."""
     mongo_secret: pulumi.Input[str]
     """Secret with the database user's `username` and `password`."""
+    mongo_secret_version: int = 0
+    """Another number restarts the pods, which read the Secret when they start."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """More labels for the pods, such as those that let them reach the database."""
     location: bool = True
@@ -178,7 +180,10 @@ class PacmanDeployment(pulumi.ComponentResource):
 
 def _pod(account: pulumi.Input[str], identity: Identity, args: PacmanDeploymentArgs) -> PodTemplateSpecArgs:
     return PodTemplateSpecArgs(
-        metadata=ObjectMetaArgs(labels={**identity.labels, **args.pod_labels}),
+        metadata=ObjectMetaArgs(
+            labels={**identity.labels, **args.pod_labels},
+            annotations={ROTATION: str(args.mongo_secret_version)} if args.mongo_secret_version else None,
+        ),
         spec=PodSpecArgs(
             service_account_name=account,
             automount_service_account_token=args.location,

@@ -12,13 +12,13 @@ from components.pods import RESTRICTED
 class RestrictedNamespace(pulumi.ComponentResource):
     """The namespace `name`, under Pod Security `restricted`, closed to incoming traffic by default.
 
-    Deleting it deletes everything in it, volumes and scores too.
+    Deleting it deletes everything in it, volumes and scores too. With `protect`, the engine refuses that.
     """
 
     namespace: pulumi.Output[str]
     """The namespace's name, known once it exists."""
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, *, protect: bool = False, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("pacman:index:RestrictedNamespace", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace = Namespace(
@@ -29,7 +29,7 @@ class RestrictedNamespace(pulumi.ComponentResource):
                 # FixedNamespace reads the owner from it. No label: a stack's name may be too long for one.
                 annotations={STACK: this_stack(), **TAKE_OVER},
             ),
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=protect or None)),
         )
         self.namespace = namespace.metadata.name
 

@@ -17,7 +17,9 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
+from components.images import is_pinned
 from components.ingress_controller import LOAD_BALANCERS, SCOPE
+from components.metadata import OURS
 from policy import network, pod_security
 from policy.fields import Props, items, known, mapping, named, text, value
 
@@ -31,11 +33,8 @@ _PODS = {
         ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"), "spec.template.spec"
     ),
 }
-_LABELS = ("part-of", "managed-by")
 # Modules whose resources stand for many objects and have no metadata of their own.
 _BUNDLES = ("helm.sh", "kustomize", "yaml")
-# Three numbers, or a digest: `8`, `1.27` and `7.2-alpine` move to the next patch.
-_PINNED_IMAGE = re.compile(r"[^@\s]+(@sha256:[0-9a-f]{64}|:v?\d+\.\d+\.\d+([._-][\w.-]*)?)", re.ASCII)
 _PINNED_CHART = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", re.ASCII)
 # Names of variables and of keys in a ConfigMap whose values are secret.
 _SECRET_NAME = re.compile(r"passw|pwd|secret|token|credential|private.?key", re.IGNORECASE)
@@ -44,7 +43,6 @@ _SECRET_FILE = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
 _SECRET_OPTION = re.compile(rf"^-+\w*({_SECRET_NAME.pattern})[\w-]*=", re.IGNORECASE)
 # A URL that contains a password, and not the name of a variable that does.
 _SECRET_VALUE = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@${]+:[^/\s@${]+@", re.IGNORECASE)
-# Cloud -> scope -> the annotations with which that cloud makes a load balancer of that scope.
 # Provisioners and classes that only one cloud has.
 _CLOUD_OF_VOLUMES = {
     **dict.fromkeys(("ebs.csi.aws.com", "gp2"), "eks"),
@@ -107,13 +105,13 @@ def pin_images(resource: Declared) -> Iterator[Fault]:
     fix = "must have a full version such as name:1.2.3, or a digest; `latest` moves, and so does 1.2"
     for path, container in _containers(resource, patches=True):
         left_alone = kind(resource).endswith("Patch") and value(container, "image") is None
-        if not left_alone and not _PINNED_IMAGE.fullmatch(text(container, "image")):
+        if not left_alone and not is_pinned(text(container, "image")):
             yield f"{path}.image", fix
     found = _pod(resource, patches=True)
     if found:
         at, pod = found
         for name, volume in named(pod, "volumes"):
-            if volume.get("image") is not None and not _PINNED_IMAGE.fullmatch(text(volume, "image", "reference")):
+            if volume.get("image") is not None and not is_pinned(text(volume, "image", "reference")):
                 yield f"{at}.volumes[{name}].image.reference", fix
 
 
@@ -154,15 +152,19 @@ def set_probes(resource: Declared) -> Iterator[Fault]:
 
 
 def set_labels(resource: Declared) -> Iterator[Fault]:
-    """Every object has the labels `app.kubernetes.io/part-of` and `app.kubernetes.io/managed-by`."""
+    """Every object and its pods have the labels `app.kubernetes.io/part-of` and `app.kubernetes.io/managed-by`."""
     bundle = resource.resource_type.startswith(tuple(f"kubernetes:{module}" for module in _BUNDLES))
     # The object that a patch changes belongs to somebody else.
     if not kind(resource) or bundle or kind(resource).endswith("Patch"):
         return
-    labels = mapping(resource.props, "metadata", "labels")
-    for label in _LABELS:
-        if not labels.get(f"app.kubernetes.io/{label}"):
-            yield f"metadata.labels[app.kubernetes.io/{label}]", "must be set"
+    paths = ["metadata.labels"]
+    if kind(resource) in _PODS and kind(resource) != "Pod":
+        paths.append(_PODS[kind(resource)].removesuffix("spec") + "metadata.labels")
+    for path in paths:
+        labels = mapping(resource.props, *path.split("."))
+        for label in OURS:
+            if not labels.get(label):
+                yield f"{path}[{label}]", "must be set"
 
 
 def match_selector_labels(resource: Declared) -> Iterator[Fault]:

@@ -4,19 +4,25 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from review import comment, preview
+from review import comment, commits, preview
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one command. Returns 1 if a preview fails or is not the approved one, and if a stack has drifted."""
+    """Runs one command.
+
+    Returns 1 if a preview fails, is not the approved one, or replaces or deletes data that no commit gives up; and if a
+    stack has drifted.
+    """
     parser = argparse.ArgumentParser(prog="python -m review", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("preview", help="preview a stack, with the policy pack")
     one.add_argument("stack")
     one.add_argument("--out", type=Path, help="file to write the preview to, for `comment` and `--approved`")
     one.add_argument("--approved", type=Path, help="file that `--out` wrote: fail if the changes are not the same")
+    one.add_argument("--base", default="HEAD^1", help="commit that the change starts from; %(default)s by default")
     drift = commands.add_parser("drift", help="find what somebody changed on a stack's cluster")
     drift.add_argument("stack")
     write = commands.add_parser("comment", help="write all previews as one comment")
@@ -32,29 +38,40 @@ def main(arguments: list[str]) -> int:
             return _comment(given.previews, given.base, given.stacks, post=given.post)
         if given.command == "drift":
             return _show(preview.run(given.stack, drift=True), f"Drift of {given.stack}")
-        return _preview(given.stack, given.out, given.approved)
+        return _preview(given.stack, given.out, given.approved, given.base)
     except (OSError, ValueError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
 
 
-def _preview(stack: str, out: Path | None, approved: Path | None) -> int:
+def _preview(stack: str, out: Path | None, approved: Path | None, base: str) -> int:
     found = preview.run(stack)
+    if found.destructive:
+        found = replace(found, intended_by=commits.commit_that_intends(stack, base))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.to_json())
     code = _show(found, f"Preview of {stack}")
-    if approved and (differences := found.differences(_read(approved))):
-        rest = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+    if found.unintended:
         raise ValueError(
-            f"{stack} has changed since its preview was approved: {', '.join(differences[:_NAMED])}{rest};"
+            f"{stack}: the change replaces or deletes data: {_some([each.title for each in found.unintended])}; if that"
+            f" is intended, add the line `{commits.line_that_intends(stack)}` to the message of a commit"
+        )
+    if approved and (differences := found.differences(_read(approved))):
+        raise ValueError(
+            f"{stack} has changed since its preview was approved: {_some(differences)};"
             " run all jobs of the workflow again, for a new preview and a new approval"
         )
     return code
 
 
-# So many differences are enough for one line.
+# So many titles are enough for one line.
 _NAMED = 5
+
+
+def _some(titles: list[str]) -> str:
+    rest = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
+    return f"{', '.join(titles[:_NAMED])}{rest}"
 
 
 def _show(found: preview.Preview, title: str) -> int:
@@ -72,7 +89,7 @@ def _read(file: Path) -> preview.Preview:
 
 def _comment(files: list[Path], base: str, stacks: list[str], *, post: bool) -> int:
     previews = [_read(file) for file in sorted(files)]
-    text = comment.write(previews, comment.changed_manifests(base), stacks=stacks)
+    text = comment.write(previews, commits.changed_manifests(base), stacks=stacks)
     if not post:
         print(text)
         return 0

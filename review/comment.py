@@ -3,14 +3,13 @@
 import html
 import json
 import re
-import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
+from review.commits import line_that_intends
 from review.preview import CHANGES_FOUND, Change, Preview
 
 # `PullRequest` finds its comment by this. Nobody sees it.
@@ -20,6 +19,9 @@ MOST = 60_000
 _NOTICES = MOST // 3
 _MESSAGE = 1_000
 _COLUMNS = ("create", "update", "replace", "delete", "same")
+# GitHub shows these as boxes, red, yellow and blue.
+_CAUTION, _WARNING, _NOTE = "> [!CAUTION]", "> [!WARNING]", "> [!NOTE]"
+_PROTECTED = "The stack protects it, so the preview fails: first deploy `deletionProtection: false`, in its own change"
 # In a block of the language `diff`, GitHub colours a line by its first character.
 _SIGNS = {"create": "+", "update": "!", "replace": "-", "delete": "-"}
 
@@ -31,7 +33,7 @@ def write(
     stacks: Sequence[str] = (),
     title: str = "What this change does",
 ) -> str:
-    """The comment: a table with a row for each stack, notices, and the differences.
+    """The comment: what happens to data, a table with a row for each stack, other notices, and the differences.
 
     Args:
         stacks: All that should have been previewed.
@@ -43,8 +45,10 @@ def write(
     parts = [f"{MARKER}\n## {title}\n"]
     missing = sorted(set(stacks) - {each.stack for each in previews})
     if previews or missing:
+        notices = _notices(previews)
+        parts += [each for each in notices if each.startswith(_CAUTION)]
         parts.append("\n".join([*_table(previews), *map(_missed, missing)]) + "\n")
-        parts += _notices(previews)
+        parts += [each for each in notices if not each.startswith(_CAUTION)]
     else:
         parts.append(
             "No stack was previewed: the variable `STACKS` names none, or the pull request comes from a fork or from"
@@ -65,6 +69,8 @@ def _table(previews: Sequence[Preview]) -> Iterator[str]:
         numbers = " | ".join(str(each.counts.get(op) or "") for op in _COLUMNS)
         failed = each.exit_code not in (0, CHANGES_FOUND)
         verdict = "**policy violated**" if each.violations else "**failed**" if failed else "ok"
+        if verdict == "ok" and each.unintended:
+            verdict = "**replaces or deletes data**"
         yield f"| {_code(each.stack)} | {numbers} | {verdict} |"
 
 
@@ -82,29 +88,43 @@ def _notices(previews: Sequence[Preview]) -> list[str]:
         kept = [notice for notice, end in zip(notices, ends, strict=True) if end <= room]
         shown += kept
         if left := len(notices) - len(kept):
-            shown.append(f"> [!NOTE]\n> {_code(preview.stack)}: {left} more messages are in the run of its job.\n")
-    severities = ("> [!CAUTION]", "> [!WARNING]", "> [!NOTE]")
+            shown.append(f"{_NOTE}\n> {_code(preview.stack)}: {left} more messages are in the run of its job.\n")
+    severities = (_CAUTION, _WARNING, _NOTE)
     return sorted(shown, key=lambda notice: severities.index(notice.partition("\n")[0]))
 
 
 def _about_data(preview: Preview) -> Iterator[str]:
-    for change in preview.changes:
-        if change.about_data:
-            why = f" ({', '.join(map(_code, change.forced_by))})" if change.forced_by else ""
-            past = {"replace": "replaced", "delete": "deleted"}[change.op]
-            resource = _code(f"{change.kind} {change.name}")
-            yield f"> [!CAUTION]\n> {_code(preview.stack)}: **{resource} is {past}**{why}: {change.about_data}.\n"
+    stack = _code(preview.stack)
+    if preview.unintended:
+        yield (
+            f"{_CAUTION}\n> {stack}: **the check fails, because this change replaces or deletes data.** If that is"
+            f" intended, add the line {_code(line_that_intends(preview.stack))} to the message of a commit.\n"
+        )
+    elif preview.destructive and preview.intended_by:
+        says = f"The commit {_code(preview.intended_by)} says that it is intended."
+        yield f"{_CAUTION}\n> {stack}: this change replaces or deletes data. {says}\n"
+    # Data first, because a long list is cut at its end.
+    for change in sorted(preview.changes, key=lambda each: not each.destructive):
+        if not (change.about_data or change.protected):
+            continue
+        why = f" ({', '.join(map(_code, change.forced_by))})" if change.forced_by else ""
+        past = {"replace": "replaced", "delete": "deleted"}[change.op]
+        means = [change.about_data] if change.about_data else []
+        means += [_PROTECTED] if change.protected else []
+        severity = _CAUTION if change.destructive or change.protected else _NOTE
+        resource = _code(f"{change.kind} {change.name}")
+        yield f"{severity}\n> {stack}: **{resource} is {past}**{why}: {'. '.join(means)}.\n"
 
 
 def _refused(preview: Preview) -> Iterator[str]:
     # The engine repeats a violation as an error.
     for problem in preview.violations or preview.errors:
-        yield f"> [!WARNING]\n> {_code(preview.stack)}: {_code(problem)}\n"
+        yield f"{_WARNING}\n> {_code(preview.stack)}: {_code(problem)}\n"
 
 
 def _warnings(preview: Preview) -> Iterator[str]:
     for warning in preview.warnings:
-        yield f"> [!NOTE]\n> {_code(preview.stack)}: {_code(warning)}\n"
+        yield f"{_NOTE}\n> {_code(preview.stack)}: {_code(warning)}\n"
 
 
 @dataclass(frozen=True)
@@ -162,7 +182,7 @@ def _shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def _summary(preview: Preview) -> str:
     said = [f"{preview.counts[op]} to {op}" for op in _COLUMNS[:-1] if preview.counts.get(op)]
-    return ", ".join(said) or "no change"
+    return ", ".join(said)
 
 
 # How much `_lines` writes of each change.
@@ -196,19 +216,6 @@ def _code(text: str) -> str:
     """Text of the change outside a block: as code on one line it mentions nobody, and is no HTML and no heading."""
     line = " ".join(text.replace("`", "'").replace("|", "/").split())
     return f"`{line if len(line) <= _MESSAGE else line[:_MESSAGE] + '…'}`"
-
-
-def changed_manifests(base: str, folder: Path | None = None) -> str:
-    """How the rendered manifests differ from those of a commit that this one descends from.
-
-    Raises:
-        ValueError: There is no such commit.
-    """
-    command = ["git", "diff", "--no-color", "--no-ext-diff", "--merge-base", base, "--", "tests/golden/*.yaml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"base is {base}: must be a commit of this clone; {done.stderr.splitlines()[0]}")
-    return done.stdout
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +25,7 @@ _QUIET = ("same", "refresh", "read")
 # `pulumi preview --expect-no-changes` found some (pulumi/pkg, cmd/pulumi/cmd/exit.go).
 CHANGES_FOUND = 7
 REPLACE = ("replace", "create-replacement", "delete-replaced")
-# Type and operation -> what the change means for the scores. Every other change leaves the scores alone.
+# What is data, type and operation -> what the change means for the scores. Such a change must say that it is intended.
 DATA = {
     ("kubernetes:StatefulSet", "replace"): "MongoDB stops and starts again on the same volumes, and the scores stay",
     ("kubernetes:StatefulSet", "delete"): "MongoDB stops; its volumes stay, and the scores on them",
@@ -32,11 +33,15 @@ DATA = {
     ("kubernetes:PersistentVolumeClaim", "delete"): "its volume is deleted with its data",
     ("kubernetes:Namespace", "replace"): "Kubernetes deletes all that is in it, also the volumes and the scores",
     ("kubernetes:Namespace", "delete"): "Kubernetes deletes all that is in it, also the volumes and the scores",
-    ("kubernetes:StorageClass", "replace"): "volumes that exist keep working, and new ones follow the new class",
-    ("kubernetes:StorageClass", "delete"): "volumes that exist keep working, and new ones need another class",
     ("random:RandomPassword", "replace"): "MongoDB keeps the old password, so logins with the new one fail",
     ("random:RandomPassword", "delete"): "the stack forgets a password that MongoDB still asks for",
 }
+# The same for what is no data, but looks like it. Every other change leaves the scores alone.
+NO_DATA = {
+    ("kubernetes:StorageClass", "replace"): "volumes that exist keep working, and new ones follow the new class",
+    ("kubernetes:StorageClass", "delete"): "volumes that exist keep working, and new ones need another class",
+}
+_ROTATION = "its keepers change, so this is a rotation, and MongoDB gets the new password"
 # In the URN of everything below the ingress controller's component, whose namespace holds no scores.
 _CONTROLLER = "pacman:index:IngressController$"
 # A longer value is not shown whole, but as a diff of so many lines at most.
@@ -59,6 +64,10 @@ class Change:
     """The fields for which the resource has to be replaced."""
     about_data: str = ""
     """What the change means for the scores; "" if nothing."""
+    destructive: bool = False
+    """Whether it replaces or deletes data."""
+    protected: bool = False
+    """Whether the engine refuses it, because the stack protects the resource."""
 
     @property
     def title(self) -> str:
@@ -74,7 +83,7 @@ class Preview:
     exit_code: int
     """The engine's."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """How many resources would be created, updated, …, as the engine counts them; replacements once."""
+    """How many resources would be created, updated, …; replacements count once."""
     changes: Sequence[Change] = ()
     """Everything but what stays the same."""
     violations: Sequence[str] = ()
@@ -82,6 +91,18 @@ class Preview:
     errors: Sequence[str] = ()
     warnings: Sequence[str] = ()
     """Messages of the program and the providers that stop nothing."""
+    intended_by: str | None = None
+    """The commit that says that the stack's data may be replaced or deleted; "" if none does, None if nobody looked."""
+
+    @property
+    def destructive(self) -> list[Change]:
+        """The changes that replace or delete data."""
+        return [each for each in self.changes if each.destructive]
+
+    @property
+    def unintended(self) -> list[Change]:
+        """Those of them that no commit intends."""
+        return self.destructive if self.intended_by == "" else []
 
     def differences(self, approved: "Preview") -> list[str]:
         """The titles of the changes that this preview and an approved one of the same stack do not share."""
@@ -137,45 +158,102 @@ def run(stack: str, *, policy_pack: str = "policy", drift: bool = False, folder:
 
 def read(stack: str, exit_code: int, events: Sequence[Mapping[str, Any]], stderr: str = "") -> Preview:
     """What a reviewer has to know of a preview's events, or of its `stderr` if it failed before the first event."""
-    diagnostics = [each["diagnosticEvent"] for each in events if "diagnosticEvent" in each]
-    errors, warnings = (
-        [each["message"].strip() for each in diagnostics if each["severity"] == severity]
-        for severity in ("error", "warning")
-    )
-    if exit_code not in (0, CHANGES_FOUND) and not errors:
+    steps = _step_of_each(events)
+    protected = {urn for urn, meta in steps.items() if _is_protected(meta)}
+    errors, warnings = (_messages(events, severity, protected) for severity in ("error", "warning"))
+    if exit_code not in (0, CHANGES_FOUND) and not errors and not protected:
         errors = [line.strip() for line in stderr.splitlines() if line.startswith("error:")] or [stderr.strip()]
-    counts: dict[str, int] = {}
+    changes = list(map(_change, steps.values()))
+    # The engine does not count a change that it refuses.
+    counts = dict(Counter(change.op for change in changes))
     for event in events:
         for op, count in event.get("summaryEvent", {}).get("resourceChanges", {}).items():
-            counts["replace" if op in REPLACE else op] = count
+            name = "replace" if op in REPLACE else op
+            counts[name] = max(count, counts.get(name, 0))
     # Advice stops no `up`, and the engine prints it.
     violations = [
         each["policyEvent"]["message"].strip().rpartition("\n")[2]
         for each in events
         if each.get("policyEvent", {}).get("enforcementLevel") == "mandatory"
     ]
-    return Preview(stack, exit_code, counts, list(_changes(events)), violations, errors, warnings)
+    return Preview(stack, exit_code, counts, changes, violations, errors, warnings)
 
 
-def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
+def _messages(events: Sequence[Mapping[str, Any]], severity: str, protected: Set[str]) -> list[str]:
+    """The messages of a severity, without those about protected resources, which the changes name."""
+    found = [
+        each["diagnosticEvent"]["message"].strip()
+        for each in events
+        if each.get("diagnosticEvent", {}).get("severity") == severity and not _is_refusal(each, protected)
+    ]
+    # The engine adds this to every error.
+    return [each for each in found if each != "preview failed" or (len(found) == 1 and not protected)]
+
+
+def _is_refusal(event: Mapping[str, Any], protected: Set[str]) -> bool:
+    """Whether the engine says, in three lines, that it does not replace or delete a protected resource."""
+    diagnostic = event["diagnosticEvent"]
+    return diagnostic.get("urn") in protected and "protect" in diagnostic["message"]
+
+
+def _step_of_each(events: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """URN -> the step that says most of what happens to that resource."""
     steps: dict[str, Mapping[str, Any]] = {}
     for meta in (each["resourcePreEvent"]["metadata"] for each in events if "resourcePreEvent" in each):
         if meta["op"] in _QUIET or meta["type"] == "pulumi:pulumi:Stack" or _is_default_provider(meta):
             continue
-        # A replacement has several steps, and only one of them has the differences.
-        if meta["urn"] not in steps or meta.get("detailedDiff"):
+        # A replacement has several steps. Not all of them have the differences and both states.
+        if meta["urn"] not in steps or _knowledge(meta) > _knowledge(steps[meta["urn"]]):
             steps[meta["urn"]] = meta
-    for urn, meta in steps.items():
-        op = "replace" if meta["op"] in REPLACE else meta["op"]
-        details = meta.get("detailedDiff") or {}
-        yield Change(
-            op,
-            meta["type"].rpartition(":")[2],
-            urn.rpartition("::")[2],
-            [_field(path, meta) for path in sorted(details)] if op in ("update", "replace") else [],
-            sorted(path for path, detail in details.items() if detail["diffKind"].endswith("-replace")),
-            "" if _CONTROLLER in urn else DATA.get((_kind(meta), op), ""),
-        )
+    return steps
+
+
+def _knowledge(meta: Mapping[str, Any]) -> tuple[bool, bool]:
+    return bool(meta.get("detailedDiff")), bool(meta.get("new"))
+
+
+def _change(meta: Mapping[str, Any]) -> Change:
+    op = "replace" if meta["op"] in REPLACE else meta["op"]
+    # Not every provider tells the kinds of its differences.
+    details = meta.get("detailedDiff") or {}
+    paths = details or meta.get("diffs") or ()
+    forced_by = [path for path, detail in details.items() if detail["diffKind"].endswith("-replace")]
+    about_data, destructive = _about_data(meta, op)
+    return Change(
+        op,
+        meta["type"].rpartition(":")[2],
+        meta["urn"].rpartition("::")[2],
+        [_field(path, meta) for path in sorted(paths)] if op in ("update", "replace") else [],
+        sorted(forced_by or meta.get("keys") or ()),
+        about_data,
+        destructive,
+        _is_protected(meta),
+    )
+
+
+def _about_data(meta: Mapping[str, Any], op: str) -> tuple[str, bool]:
+    """What a change means for the scores, and whether it replaces or deletes data."""
+    kind = _kind(meta)
+    if _CONTROLLER in meta["urn"]:
+        return "", False
+    if (kind, op) == ("random:RandomPassword", "replace"):
+        if not meta.get("new"):
+            # An earlier `up` made the new password and ended before it forgot the old one.
+            return "", False
+        old, new = (meta[state]["inputs"].get("keepers") for state in ("old", "new"))
+        if old != new:
+            return _ROTATION, False
+    if (kind, op) in DATA:
+        return DATA[kind, op], True
+    return NO_DATA.get((kind, op), ""), False
+
+
+def _is_protected(meta: Mapping[str, Any]) -> bool:
+    """Whether the engine refuses a step. A change may replace what it unprotects, but not delete it."""
+    old, new = meta.get("old") or {}, meta.get("new") or {}
+    if meta["op"] == "delete":
+        return bool(old.get("protect"))
+    return meta["op"] in REPLACE and bool(old.get("protect")) and bool(new.get("protect"))
 
 
 def _kind(meta: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox up|down|restart|node|status|logs|shell|env|clean`."""
+"""The command line: `python -m sandbox up|down|restart|node|fault|status|logs|shell|env|clean`."""
 
 import argparse
 import fcntl
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sandbox import build, cluster, engine, machine, network, node, parts
+from sandbox import build, cluster, engine, faults, machine, network, node, parts
 from sandbox.node import Node
 from sandbox.places import CACHE, CHECKOUT, STATE, SandboxError
 from sandbox.progress import Progress
@@ -22,11 +22,12 @@ _LOCK: Final = Path("/run/lock/pacman-sandbox")
 def up(arguments: argparse.Namespace) -> None:
     """Builds what is missing, starts the nodes, prepares the engine. What is there already is left as it is."""
     progress = Progress()
-    machine.check(lambda: not all(part.built for part in parts.ALL))
+    wanted = [*parts.ALL, *(each for each in parts.OTHER_IMAGES if each.name in arguments.image)]
+    machine.check(lambda: not all(part.built for part in wanted))
     with _alone():
-        build.build(parts.ALL, progress)
+        build.build(wanted, progress)
         with build.removing_caches(progress):
-            cluster.start(arguments.nodes, progress)
+            cluster.start(arguments.nodes, wanted, progress)
             engine.prepare(progress)
     running = ", ".join(f"{each.name} at {each.address}" for each in node.ALL if each.pid())
     progress.say(f"The sandbox runs: {running}; kubeconfig {STATE / 'kubeconfig'}")
@@ -51,6 +52,14 @@ def node_(arguments: argparse.Namespace) -> None:
             print(f"{arguments.name} {'is stopped' if _node(arguments).stop() else 'does not run'}.", file=sys.stderr)
         else:
             cluster.start_again(_node(arguments), Progress())
+
+
+def fault(arguments: argparse.Namespace) -> None:
+    """Makes a fault in a pod, and undoes it: kills or stops a process, cuts the network, fills a volume."""
+    if (arguments.fault == "fill") != bool(arguments.claim):
+        raise SandboxError(f"CLAIM is {arguments.claim}: fill needs the claim that the process uses, and nothing else")
+    its = faults.Pod.find(arguments.pod)
+    faults.run(arguments.fault, its, arguments.process, arguments.claim, arguments.seconds)
 
 
 def status(_: argparse.Namespace) -> None:
@@ -102,7 +111,8 @@ def clean(_: argparse.Namespace) -> None:
         if network.is_anothers():
             print(f"Old parts stay in {CACHE}: the node of another checkout runs from there.", file=sys.stderr)
         else:
-            print(f"Removed {build.remove_stale(parts.ALL)} old parts from {CACHE}.", file=sys.stderr)
+            removed = build.remove_stale([*parts.ALL, *parts.OTHER_IMAGES])
+            print(f"Removed {removed} old parts from {CACHE}.", file=sys.stderr)
 
 
 @contextmanager
@@ -136,16 +146,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     names = [each.name for each in node.ALL]
-    for command in (up, down, restart, node_, status, logs, shell, env, clean):
+    for command in (up, down, restart, node_, fault, status, logs, shell, env, clean):
         help_text = (command.__doc__ or "").split(".")[0]
         added = commands.add_parser(command.__name__.rstrip("_"), help=help_text[:1].lower() + help_text[1:])
         added.set_defaults(run=command)
         if command in (up, restart):
             many = [each.number for each in node.ALL]
+            others = [each.name for each in parts.OTHER_IMAGES]
+            added.add_argument("--image", action="append", choices=others, default=[], help="load this one, too")
             added.add_argument("--nodes", type=int, choices=many, help="how many nodes; as many as the last time")
         if command is node_:
             added.add_argument("action", choices=("stop", "start"))
             added.add_argument("name", choices=names)
+        if command is fault:
+            added.add_argument("fault", choices=faults.FAULTS)
+            added.add_argument("pod", metavar="NAMESPACE/POD")
+            added.add_argument("process", help="which of its processes, such as mongod")
+            added.add_argument("claim", nargs="?", help="fill: the claim that the process uses")
+            added.add_argument("--for", dest="seconds", type=float, default=20, help="seconds until it is undone, 20")
         if command is logs:
             added.add_argument("service", help="one that `status` lists")
             added.add_argument("--lines", type=int, default=50, help="lines from the end, 50 by default")

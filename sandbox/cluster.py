@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 from sandbox import network, node, parts
-from sandbox.build import remove
+from sandbox.build import Part, remove
 from sandbox.node import Node, write_private
 from sandbox.places import CONTEXT, FILES, STATE, SandboxError
 from sandbox.progress import Progress
@@ -31,7 +31,7 @@ _TUNABLES: Final = (
 )
 
 
-def start(count: int | None, progress: Progress) -> None:
+def start(count: int | None, built: list[Part], progress: Progress) -> None:
     """Starts `count` nodes, as many as the last time if it is None, and removes the others; returns when pods can run.
 
     Raises:
@@ -55,7 +55,7 @@ def start(count: int | None, progress: Progress) -> None:
     for each in wanted[1:]:
         _start_node(each, progress)
     with progress.step("loading images"), ThreadPoolExecutor() as pool:
-        list(pool.map(Node.load_images, wanted))
+        list(pool.map(lambda each: each.load_images(built), wanted))
     with progress.step("waiting for the cluster to be ready"):
         _apply(node.FIRST.folder / "applied", (node.FIRST.folder / "started").read_text())
         for each in wanted:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox import network, parts
-from sandbox.build import PARTS
+from sandbox.build import PARTS, Part
 from sandbox.places import FILES, STATE, SandboxError
 
 _BOOT_SECONDS: Final = 120.0
@@ -185,27 +185,26 @@ class Node:
             [*self.entering(), *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
 
-    def load_images(self) -> None:
-        """Loads the images that it does not have yet.
+    def load_images(self, built: Sequence[Part]) -> None:
+        """Loads the images of parts, but for those that it has.
 
         Raises:
             SandboxError: One cannot be loaded.
         """
         record = self.data / "images.json"
-        loaded = json.loads(record.read_text()) if record.exists() else []
-        wanted = [
-            f"{part.folder.name}/{file.name}" for part in parts.IMAGES for file in sorted(part.folder.glob("*.tar"))
-        ]
-        if loaded == wanted:
+        # By name: an image takes its name away from the one that had it before.
+        loaded = {Path(each).name: each for each in json.loads(record.read_text() if record.exists() else "[]")}
+        wanted = {file.name: f"{part.folder.name}/{file.name}" for part in built for file in part.folder.glob("*.tar")}
+        missing = [archive for name, archive in wanted.items() if loaded.get(name) != archive]
+        if not missing:
             return
         self.wait_for("containerd", lambda: self.run("ctr", "version").returncode == 0)
-        for archive in wanted:
-            if archive not in loaded:
-                done = self.run("ctr", "--namespace", "k8s.io", "images", "import", "--local", f"/opt/parts/{archive}")
-                if done.returncode:
-                    reason = (done.stderr or done.stdout).strip()[-300:]
-                    raise SandboxError(f"cannot load the image {archive} on {self.name}: {reason}")
-        write_private(record, json.dumps(wanted))
+        for archive in missing:
+            done = self.run("ctr", "--namespace", "k8s.io", "images", "import", "--local", f"/opt/parts/{archive}")
+            if done.returncode:
+                reason = (done.stderr or done.stdout).strip()[-300:]
+                raise SandboxError(f"cannot load the image {archive} on {self.name}: {reason}")
+        write_private(record, json.dumps([*(loaded | wanted).values()]))
 
     def wait_for(
         self, what: str, condition: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None

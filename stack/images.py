@@ -1,59 +1,14 @@
-"""Parses image references, checks that they are pinned, and checks which MongoDB and Pacman images are allowed."""
+"""Checks which MongoDB and Pacman images are allowed."""
 
-import re
-from dataclasses import dataclass
-
-# https://github.com/distribution/reference: [host[:port]/]path[:tag][@digest], path in lower case.
-_REFERENCE = re.compile(
-    r"(?P<repository>(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:\.|_{1,2}|-+|/)[a-z0-9]+)*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
-    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
-# A tag that names one build has three numbers: 8.0.32, v1.2.3. `8`, `8.0` and `latest` move.
-_FULL_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+){2,}([._-][A-Za-z0-9._-]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image reference, taken apart."""
-
-    repository: str
-    """Everything before tag and digest, as the person wrote it."""
-    tag: str
-    """The tag, "" if there is none."""
-    digest: str
-    """`sha256:...`, "" if there is none."""
-
-    @classmethod
-    def parse(cls, reference: str) -> "Image":
-        """Reads and checks a reference.
-
-        Raises:
-            ValueError: It is not a reference, or it does not name one build: neither a digest nor a full version.
-        """
-        match = _REFERENCE.fullmatch(reference)
-        if match is None:
-            raise ValueError("not an image reference; expected name:version or name@sha256:<64 hex digits>")
-        image = cls(match["repository"], match["tag"] or "", match["digest"] or "")
-        if image.tag == "latest" and not image.digest:
-            raise ValueError("`latest` moves; name a full version such as :1.2.3, or a digest")
-        if not image.digest and not _FULL_VERSION.fullmatch(image.tag):
-            raise ValueError("not pinned; name a full version such as :1.2.3, or a digest")
-        return image
-
-    @property
-    def version(self) -> tuple[int, ...]:
-        """The numbers that the tag begins with, `()` without a tag: `8.0.32-noble` gives `(8, 0, 32)`."""
-        match = re.match(r"v?([0-9]+(?:\.[0-9]+)*)", self.tag)
-        return tuple(int(part) for part in match[1].split(".")) if match else ()
-
+from components.images import Image
 
 # The first patch of each server line without a hole that is known to be used (CVE-2025-14847, CVE-2026-8053,
 # CVE-2026-11933, CVE-2026-89099; state of September 2026). 8.2 ended in July 2026. Raise the floor with the pin.
 MONGO_FLOORS: dict[str, dict[tuple[int, int], tuple[int, ...]]] = {
     "mongo": {(7, 0): (7, 0, 43), (8, 0): (8, 0, 32)},
     # What a package index has to offer. It runs with --noscripting and without zlib, and serves one machine only.
-    "sandbox/mongo": {(6, 0): (6, 0, 5)},
+    # 5.0 has reached its end of life: only the sandbox may run it, so that the step from 5.0 to 6.0 can be tried.
+    "sandbox/mongo": {(5, 0): (5, 0, 4), (6, 0): (6, 0, 5)},
 }
 
 # MongoDB images with another contract than the official one: other entrypoints, users, paths and variables.
@@ -90,8 +45,10 @@ def check_mongo(image: Image) -> None:
                 f"must be the official image `mongo` or a mirror of it: {repository} has another entrypoint, user and"
                 " paths"
             )
-    if not image.version:
-        return
+    if len(image.version) < 2:
+        raise ValueError(
+            "must have a tag that says the version, such as mongo:8.0.32@sha256:…, which must fit the data"
+        )
     floors = MONGO_FLOORS.get(image.repository, MONGO_FLOORS["mongo"])
     major, minor, *_ = (*image.version, 0)
     floor = floors.get((major, minor))

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from components import quantities
-from stack.images import Image
+from components.images import Image
 from stack.targets import TARGETS, Target
 
 
@@ -100,10 +100,35 @@ def boolean(value: str) -> bool:
     return value == "true"
 
 
+def version_line_or_empty(value: str) -> str:
+    """Major and minor version, or nothing."""
+    if value and not re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}", value):
+        raise ValueError("must be major and minor version in quotes, such as '8.0', or empty")
+    return value
+
+
 def volume_size(value: str) -> str:
     """The size of a volume."""
     if _quantity(value, "2Gi") < quantities.GIB:
         raise ValueError("must be 1Gi or more: journal and oplog alone take half of that")
+    return value
+
+
+def backup_volume_size(value: str) -> str:
+    """The size of the backups' volume."""
+    if _quantity(value, "1Gi") < 64 * quantities.MIB:
+        raise ValueError("must be 64Mi or more")
+    return value
+
+
+_CRON_FIELD = r"[0-9A-Za-z*?][-0-9A-Za-z*?/,]*"
+
+
+def schedule(value: str) -> str:
+    """A cron schedule as Kubernetes knows it, or nothing."""
+    macros = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+    if value and value not in macros and not re.fullmatch(rf"{_CRON_FIELD}( {_CRON_FIELD}){{4}}", value):
+        raise ValueError("must be a cron schedule of five fields such as 17 3 * * *, or empty for no scheduled backups")
     return value
 
 

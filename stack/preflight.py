@@ -6,13 +6,12 @@ from typing import Any
 
 import pulumi
 
-from components import cluster, quantities
-from components.cluster import Cluster, RunningMongo
+from components import cluster
+from components.cluster import Cluster
 from components.fixed_namespace import namespace_owner as namespace_owner_of
 from components.ingress_controller import CONTROLLER
 from components.metadata import STACK, this_stack
 from components.nginx_ingress import PATHS
-from stack.images import Image
 from stack.settings import PROJECT, Settings
 
 
@@ -66,9 +65,7 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
         *_too_few_nodes(config, known),
     ]
     _warn_of_no_certificate(config, known)
-    if known.mongo:
-        problems += _not_as_it_runs(config, known.mongo)
-        problems += _another_line(config, known.mongo)
+    _warn_of_lost_volumes(config, known)
     if problems:
         raise pulumi.RunError("\n".join(problems))
     if known.storage is None:
@@ -134,12 +131,6 @@ def _missing_namespace(config: Settings, known: Cluster) -> list[str]:
             f'{PROJECT}:namespace is "{config.namespace}": no such namespace in context {config.context}, or you may'
             " not see it; with createNamespace false it must exist"
         ]
-    if _creator(known.namespace) == this_stack():
-        # The engine deletes what the program no longer declares.
-        return [
-            f'{PROJECT}:createNamespace is "false": must stay true, since this stack created the namespace'
-            f" {config.namespace}, and would delete it with its scores"
-        ]
     return []
 
 
@@ -178,60 +169,12 @@ def _taken_class(config: Settings, known: Cluster) -> list[str]:
     ]
 
 
-def _not_as_it_runs(config: Settings, mongo: RunningMongo) -> list[str]:
-    """Refuses fewer members than the running database has. Warns if a key of the volumes would have no effect."""
-    # 1.5Gi and 1536Mi are one size, and the API server shows it in its own way.
-    same_size = quantities.parse(config.mongo_volume_size) == quantities.parse(mongo.volume_size)
-    for key, wanted, has, same in (
-        ("mongoVolumeSize", config.mongo_volume_size, mongo.volume_size, same_size),
-        (
-            "mongoStorageClass",
-            config.mongo_storage_class,
-            mongo.storage_class,
-            config.mongo_storage_class == mongo.storage_class,
-        ),
-    ):
-        if not same:
-            pulumi.log.warn(f"{PROJECT}:{key} is {wanted}: the volumes were made with {has}, and keep that")
-    if config.mongo_members >= mongo.members:
-        return []
-    return [
-        f'{PROJECT}:mongoMembers is "{config.mongo_members}": must be {mongo.members} or more, as many as run;'
-        " with fewer, the rest could lose its majority"
-    ]
-
-
-def _another_line(config: Settings, mongo: RunningMongo) -> list[str]:
-    """Refuses to skip a major version of MongoDB, and warns of a change by one. MongoDB supports no way down.
-
-    MongoDB's manual, "Upgrade a replica set" and "Downgrade": a server starts on data whose featureCompatibilityVersion
-    is its own major version or the one before. It takes no password to see the image, and one to see that.
-    """
-    was, wanted = _line(mongo.image), _line(config.mongo_image)
-    if not was or not wanted or was == wanted:
-        return []
-    said = f'{PROJECT}:mongoImage is "{config.mongo_image}"'
-    old, new = (".".join(map(str, line)) for line in (was, wanted))
-    apart = wanted[0] - was[0]
-    if abs(apart) > 1:
-        return [f"{said}: must be at most one major version away from {mongo.image}, whose data it could not read"]
-    if wanted < was:
-        pulumi.log.warn(f"{said}: it cannot read the data where featureCompatibilityVersion was raised to {old}")
-    else:
+def _warn_of_lost_volumes(config: Settings, known: Cluster) -> None:
+    if known.mongo and known.mongo.empty:
         pulumi.log.warn(
-            f"{said}: once it runs, db.adminCommand({{setFeatureCompatibilityVersion: '{new}', confirm: true}}) closes"
-            f" the way back to {old}, and opens the one to the next version"
+            f"the volumes of the database in namespace {config.namespace} are new: the old ones were deleted, and the"
+            " scores with them; `pulumi up` creates an empty database, and docs/backup.md says how to restore a backup"
         )
-    return []
-
-
-def _line(image: str) -> tuple[int, ...]:
-    """Major and minor version of an image; empty where its tag does not say both."""
-    try:
-        version = Image.parse(image).version[:2]
-    except ValueError:  # one that somebody set by hand
-        return ()
-    return version if len(version) == 2 else ()
 
 
 def _warn_of_no_certificate(config: Settings, known: Cluster) -> None:

@@ -8,10 +8,12 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pulumi
+import yaml
 
 from components.default_storage_class import NewStorageClass
 from stack import images, legal
@@ -19,6 +21,7 @@ from stack.targets import Target
 
 PROJECT = "pacman"
 """Config namespace of the keys in Pulumi.*.yaml."""
+_DECLARATIONS = Path(__file__).parents[1] / "Pulumi.yaml"
 
 T = TypeVar("T")
 
@@ -55,6 +58,12 @@ class Settings:
     """A pinned image of a MongoDB line that is maintained."""
     mongo_members: int
     """1, 3 or 5."""
+    mongo_feature_compatibility: str
+    """The featureCompatibilityVersion to set, such as `8.0`; "" keeps what the data have."""
+    password_rotation: int
+    """How often the passwords have been changed, 0 or more."""
+    deletion_protection: str
+    """`enabled` or `disabled`: whether `pulumi destroy`, and a change, may delete the data."""
     mongo_spread: str
     """`prefer` or `require`: members on different nodes."""
     mongo_volume_size: str
@@ -65,6 +74,14 @@ class Settings:
     """Memory of a member: request, and limit where it is another."""
     mongo_cpu: tuple[str, ...]
     """CPU of a member: request, and limit where there is one."""
+    backup_schedule: str
+    """A cron schedule in UTC; "" for no backups but those that somebody asks for."""
+    backup_keep: int
+    """1 to 1000."""
+    backup_volume_size: str
+    """A Kubernetes quantity, 64Mi or more."""
+    backup_claim: str
+    """The claim for the backups; "" for one of the program's own."""
     pacman_image: str
     """A pinned image that can work with `mongo_image`."""
     pacman_replicas: int
@@ -100,7 +117,15 @@ class Settings:
     def new_storage_class(self) -> NewStorageClass | None:
         """Provisioner and parameters if the program creates the class; None if the class must exist."""
         own = self.target.default_storage_class.format(namespace=self.namespace)
-        return self.target.new_storage_class if self.default_storage_class == own else None
+        new = self.target.new_storage_class
+        if new is None or self.default_storage_class != own:
+            return None
+        return replace(new, reclaim_policy="Retain") if self.protect else new
+
+    @property
+    def protect(self) -> bool:
+        """Whether the data are protected against deletion."""
+        return self.deletion_protection == "enabled"
 
     @property
     def controller_name(self) -> str:
@@ -158,6 +183,7 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
     """
     given = _running_config() if config is None else config
     reader = Reader(_of_this_project(given))
+    reader.problems += _set_twice(given)
     reader.refuse_unknown()
 
     target = reader.get("target", legal.target)
@@ -171,6 +197,7 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
         "annotations": reader.get("annotations", legal.annotations),
         **_pods(reader),
         **_mongo(reader, target),
+        **_backup(reader),
         "pacman_image": reader.get("pacmanImage", lambda v: legal.image(v, images.check_pacman)),
         "pacman_location": reader.get("pacmanLocation", legal.boolean),
         "pacman_memory": reader.get("pacmanMemory", lambda v: legal.request_and_limit(v, "64Mi")),
@@ -191,14 +218,35 @@ def _of_this_project(given: Mapping[str, str]) -> dict[str, str]:
     Pulumi.yaml declares them under the project's name. If somebody renames the project, the keys `pacman:…` of the
     stack files still count. They override the defaults, because a person wrote them.
     """
-    own = f"{pulumi.get_project()}:"
-    committed = f"{PROJECT}:"
-    return {
-        key.removeprefix(prefix): value
-        for prefix in dict.fromkeys((own, committed))
-        for key, value in given.items()
-        if key.startswith(prefix)
-    }
+    return _without_namespace(given, pulumi.get_project()) | _without_namespace(given, PROJECT)
+
+
+def _without_namespace(given: Mapping[str, str], namespace: str) -> dict[str, str]:
+    return {key.removeprefix(f"{namespace}:"): value for key, value in given.items() if key.startswith(f"{namespace}:")}
+
+
+def _set_twice(given: Mapping[str, str]) -> list[str]:
+    """One line for each key that a stack of a renamed project sets to two values, as `acme:key` and as `pacman:key`.
+
+    The engine adds the defaults of Pulumi.yaml as `acme:key`. So if `acme:key` has the default, `pacman:key` overrides
+    it, even if a person wrote both.
+    """
+    project = pulumi.get_project()
+    own, committed = _without_namespace(given, project), _without_namespace(given, PROJECT)
+    differ = sorted(key for key in own.keys() & committed.keys() if own[key] != committed[key])
+    if not differ:
+        return []
+    declared = yaml.safe_load(_DECLARATIONS.read_text())["config"]
+    return [
+        f"{project}:{key} and {PROJECT}:{key} have different values: set only one of them;"
+        f" `pulumi config rm {PROJECT}:{key}` removes the second"
+        for key in differ
+        if own[key] != _as_the_engine_passes(declared.get(key, {}).get("default"))
+    ]
+
+
+def _as_the_engine_passes(default: object) -> str:
+    return default if isinstance(default, str) else json.dumps(default, separators=(",", ":"))
 
 
 def keys() -> list[str]:
@@ -218,13 +266,28 @@ def _pods(reader: Reader) -> dict[str, Any]:
 def _mongo(reader: Reader, target: Target | None) -> dict[str, Any]:
     members = reader.get("mongoMembers", lambda v: legal.integer(v, {0, 1, 3, 5}, "1, 3 or 5, or 0"))
     spread = reader.get("mongoSpread", lambda v: legal.one_of(v, "prefer", "require"))
+    protection = reader.get("deletionProtection", lambda v: legal.one_of(v, "enabled", "disabled"))
     return {
         "mongo_image": reader.get("mongoImage", lambda v: legal.image(v, images.check_mongo)),
         "mongo_members": members or (target and target.mongo_members),
+        "mongo_feature_compatibility": reader.get("mongoFeatureCompatibility", legal.version_line_or_empty),
+        "password_rotation": reader.get(
+            "passwordRotation", lambda v: legal.integer(v, range(100_001), "a number from 0 to 100000")
+        ),
+        "deletion_protection": protection or (target and target.deletion_protection),
         "mongo_spread": spread or (target and target.mongo_spread),
         "mongo_volume_size": reader.get("mongoVolumeSize", legal.volume_size),
         "mongo_memory": reader.get("mongoMemory", lambda v: legal.request_and_limit(v, "512Mi")),
         "mongo_cpu": reader.get("mongoCpu", lambda v: legal.request_and_limit(v, "1m")),
+    }
+
+
+def _backup(reader: Reader) -> dict[str, Any]:
+    return {
+        "backup_schedule": reader.get("backupSchedule", legal.schedule),
+        "backup_keep": reader.get("backupKeep", lambda v: legal.integer(v, range(1, 1001), "a number from 1 to 1000")),
+        "backup_volume_size": reader.get("backupVolumeSize", legal.backup_volume_size),
+        "backup_claim": reader.get("backupClaim", legal.object_name_or_empty),
     }
 
 

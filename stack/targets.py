@@ -25,6 +25,8 @@ class Target:
     """Class of the volumes where neither `mongoStorageClass` nor a default class is set; "" asks the person for one."""
     mongo_members: int = 1
     """Members of the replica set where `mongoMembers` is 0."""
+    deletion_protection: str = "disabled"
+    """`enabled` or `disabled`, where `deletionProtection` is empty."""
     mongo_spread: str = "prefer"
     """`prefer` or `require`: members on different nodes, where `mongoSpread` is empty."""
     nodes_on_demand: bool = False
@@ -69,6 +71,7 @@ TARGETS = {
                 parameters={"type": "gp3", "encrypted": "true", "csi.storage.k8s.io/fstype": "xfs"},
             ),
             mongo_members=3,
+            deletion_protection="enabled",
             mongo_spread="require",
             nodes_on_demand=True,
             ingress_controller="install",
@@ -81,6 +84,7 @@ TARGETS = {
             name="aks",
             storage_class="managed-csi",
             mongo_members=3,
+            deletion_protection="enabled",
             mongo_spread="require",
             nodes_on_demand=True,
             ingress_controller="install",
@@ -91,6 +95,7 @@ TARGETS = {
             name="gke",
             storage_class="standard-rwo",
             mongo_members=3,
+            deletion_protection="enabled",
             mongo_spread="require",
             nodes_on_demand=True,
             ingress_controller="install",

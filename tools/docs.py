@@ -18,6 +18,7 @@ _TITLES = {
     "imagePullSecrets": "All pods",
     "defaultStorageClass": "The cluster's default StorageClass",
     "mongoImage": "MongoDB",
+    "backupSchedule": "Backups",
     "pacmanImage": "Pacman",
     "ingressHost": "Ingress",
 }

@@ -8,6 +8,7 @@ volume is empty is how clusters lose data, because it makes a second set while t
 """
 
 from components.mongo.naming import PORT, REPLICA_SET
+from components.mongo.previous_users import PreviousUsers
 from components.mongo.stateful_set import RESOURCES, MongoStatefulSet, MongoStatefulSetArgs
 
-__all__ = ["PORT", "REPLICA_SET", "RESOURCES", "MongoStatefulSet", "MongoStatefulSetArgs"]
+__all__ = ["PORT", "REPLICA_SET", "RESOURCES", "MongoStatefulSet", "MongoStatefulSetArgs", "PreviousUsers"]

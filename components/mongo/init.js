@@ -1,5 +1,5 @@
-// Brings a replica set to what the program declares: initiated once, all members in, the application's user there.
-// Runs in mongosh, as often as anyone likes; each step first looks whether it is done.
+// Brings a replica set to what the program declares: initiated once, as many members as declared, users and indexes
+// there. Runs in mongosh, as often as anyone likes; each step first looks whether it is done.
 //
 // The one thing it must never do is initiate a second set. So it hears every member first, and where any of them
 // knows a set, that set is the set.
@@ -16,18 +16,34 @@ const wanted = process.env.MEMBERS.split(",").map((member) => member.replace(":"
 const replicaSet = process.env.REPLICA_SET;
 const database = process.env.DATABASE;
 const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();
-const [rootUser, rootPassword] = [secret("root/username"), secret("root/password")].map(encodeURIComponent);
+const login = (prefix) => ({ user: secret(`${prefix}username`), pwd: secret(`${prefix}password`) });
+const root = login("root/");
+// While the passwords change, the database may still know only those before.
+const logins = fs.existsSync("/secrets/users/previous-username") ? [root, login("users/previous-")] : [root];
 
 const NOT_YET_INITIALIZED = 94;
 const USER_NOT_FOUND = 11;
+const AUTHENTICATION_FAILED = 18;
 const WAIT_MS = 500;
+const MAJORITY = { w: "majority", wtimeout: 60000 };
 
 // One connection for each target: a new one for each try would fill the container's memory before the database is up.
 const connections = new Map();
 function admin(target, options) {
-  const uri = `mongodb://${rootUser}:${rootPassword}@${target}/?authSource=admin&serverSelectionTimeoutMS=3000&${options}`;
-  if (!connections.has(uri)) connections.set(uri, new Mongo(uri));
-  return connections.get(uri).getDB("admin");
+  const name = `${target}/?authSource=admin&serverSelectionTimeoutMS=3000&${options}`;
+  if (!connections.has(name)) connections.set(name, connect(name));
+  return connections.get(name).getDB("admin");
+}
+
+function connect(name) {
+  for (const { user, pwd } of logins) {
+    try {
+      const connection = new Mongo(`mongodb://${encodeURIComponent(user)}:${encodeURIComponent(pwd)}@${name}`);
+      return connection;
+    } catch (error) {
+      if (error.code !== AUTHENTICATION_FAILED || user === logins.at(-1).user) throw error;
+    }
+  }
 }
 
 // The server's reply, also where it refuses: mongosh throws then. It waits for what is assigned, not for what is
@@ -60,6 +76,15 @@ function until(what, attempt) {
   }
 }
 
+// Tries a command until the server does it. What it answers meanwhile is told as the reason of the wait.
+function done(what, db, command) {
+  return until(what, () => {
+    const reply = run(db, command);
+    if (!reply.ok) throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
+    return reply;
+  });
+}
+
 // The config of the set that a member knows, or null if it says that it knows none. Anything else is no answer.
 function knownConfig(member) {
   const reply = run(admin(member, "directConnection=true"), { replSetGetConfig: 1 });
@@ -72,63 +97,158 @@ function refuse(message) {
   throw Object.assign(new Error(message), { fatal: true });
 }
 
-const known = wanted.map((member) => until(`${member} to answer`, () => ({ config: knownConfig(member) })).config);
-let config = known.find((entry) => entry !== null);
+// A volume of a removed member may hold an old config: the newest is that of the set that lives.
+function newest(configs) {
+  const age = (config) => [config.term || 0, config.version];
+  return configs.reduce((best, next) => {
+    if (!best) return next;
+    const [term, version] = age(next);
+    const [bestTerm, bestVersion] = age(best);
+    return term > bestTerm || (term === bestTerm && version > bestVersion) ? next : best;
+  }, null);
+}
 
-if (!config) {
+function findOrInitiate() {
+  const known = wanted.map((member) => until(`${member} to answer`, () => ({ config: knownConfig(member) })).config);
+  const config = newest(known.filter((entry) => entry !== null));
+  if (config) return config.members.map((member) => member.host);
   // mongo-0 alone: a member with users of its own counts as one with data, which no initiation takes in.
   const reply = run(admin(wanted[0], "directConnection=true"), {
     replSetInitiate: { _id: replicaSet, members: [{ _id: 0, host: wanted[0] }] },
   });
   if (!reply.ok) refuse(`could not initiate ${replicaSet}: ${reply.errmsg}`);
   print(`initiated ${replicaSet} with ${wanted[0]}`);
-  config = { members: [{ host: wanted[0] }] };
+  return [wanted[0]];
 }
 
-const extra = config.members.map((member) => member.host).filter((host) => !wanted.includes(host));
-if (extra.length) {
+const seeds = findOrInitiate();
+
+// The primary, whichever it is now.
+function primary() {
+  const set = admin(seeds.join(","), `replicaSet=${replicaSet}`);
+  until("a primary", () => run(set, { hello: 1 }).isWritablePrimary);
+  return set;
+}
+
+function status() {
+  return done("the status of the set", primary(), { replSetGetStatus: 1 }).members;
+}
+
+// A change of the config, made from the one of that moment. MongoDB allows one voting member more or less in each, and the
+// next only when this one is known to a majority.
+function reconfigure(what, change) {
+  until(what, () => {
+    const set = primary();
+    const current = run(set, { replSetGetConfig: 1 }).config;
+    const members = change(current.members);
+    if (!members) return true;
+    const reply = run(set, { replSetReconfig: { ...current, version: current.version + 1, members }, maxTimeMS: 30000 });
+    if (!reply.ok) throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
+    print(what);
+    return true;
+  });
+}
+
+const isComplete = (member) => ["PRIMARY", "SECONDARY"].includes(member.stateStr);
+
+// A member votes once it has copied all data: until then the server itself counts it as a new one without a vote. So this
+// need not wait for the copy.
+function add(host) {
+  reconfigure(`adding ${host}`, (members) => {
+    if (members.some((member) => member.host === host)) return null;
+    const id = Math.max(...members.map((member) => member._id)) + 1;
+    return [...members, { _id: id, host }];
+  });
+}
+
+// Before anything changes: the members that stay must be a majority among themselves.
+function checkThatTheRestCanElect() {
+  const rest = status().filter((member) => wanted.includes(member.name));
+  const complete = rest.filter(isComplete);
+  if (complete.length * 2 > wanted.length) return;
+  const missing = wanted.filter((host) => !complete.some((member) => member.name === host));
   refuse(
-    `the replica set has members that mongoMembers does not count: ${extra.join(", ")}. ` +
-      `Shrinking is not supported, since it can cost the majority: set mongoMembers back to ${config.members.length}.`,
+    `mongoMembers cannot be ${wanted.length}: of the members that would stay, ${missing.join(", ")} is neither primary` +
+      " nor secondary, so the rest would have no majority. Mend that member, or set mongoMembers back.",
   );
 }
 
-const members = config.members.map((member) => member.host);
-const set = until("a primary", () => {
-  const primary = admin(members.join(","), `replicaSet=${replicaSet}`);
-  return run(primary, { hello: 1 }).isWritablePrimary && primary;
-});
-
-// One at a time: a change of config may add one voting member, and it has to have its copy before the next comes.
-for (const host of wanted.filter((member) => !members.includes(member))) {
-  const current = run(set, { replSetGetConfig: 1 }).config;
-  const id = Math.max(...current.members.map((member) => member._id)) + 1;
-  const next = { ...current, version: current.version + 1, members: [...current.members, { _id: id, host }] };
-  const reply = run(set, { replSetReconfig: next });
-  if (!reply.ok) refuse(`could not add ${host}: ${reply.errmsg}`);
-  until(`${host} to copy the data`, () =>
-    run(set, { replSetGetStatus: 1 }).members.some((m) => m.name === host && m.stateStr === "SECONDARY"),
-  );
-  print(`added ${host}`);
+function remove(extra) {
+  checkThatTheRestCanElect();
+  // Only a member that stays may become primary, so that nothing is removed from under the clients.
+  until("a primary among the members that stay", () => {
+    const [leader] = status().filter((member) => member.stateStr === "PRIMARY");
+    if (leader && wanted.includes(leader.name)) return true;
+    reconfigure("lowering the priority of the members that leave", (members) => {
+      const lowered = members.map((member) =>
+        extra.includes(member.host) && member.host !== leader.name ? { ...member, priority: 0 } : member,
+      );
+      return members.some((member, index) => member.priority !== lowered[index].priority) ? lowered : null;
+    });
+    run(primary(), { replSetStepDown: 60, secondaryCatchUpPeriodSecs: 30 });
+    return false;
+  });
+  for (const host of extra.reverse()) {
+    reconfigure(`removing ${host}`, (members) =>
+      members.some((member) => member.host === host) ? members.filter((member) => member.host !== host) : null,
+    );
+  }
 }
 
-const user = secret("app/username");
-const app = set.getSiblingDB(database);
-const account = {
-  pwd: secret("app/password"),
-  roles: [{ role: "readWrite", db: database }],
-  writeConcern: { w: "majority" },
-};
-const outcome = until(`user ${user}`, () => {
-  const updated = run(app, { updateUser: user, ...account });
-  if (updated.ok) return "kept";
-  if (updated.code !== USER_NOT_FOUND) throw Object.assign(new Error(updated.errmsg), { codeName: updated.codeName });
-  const created = run(app, { createUser: user, ...account });
-  return created.ok ? "created" : null;
-});
-// Creating an index that exists changes nothing.
-for (const [collection, key] of Object.entries(JSON.parse(process.env.INDEXES))) {
-  const name = Object.entries(key).flat().join("_");
-  until(`the index ${name}`, () => run(app, { createIndexes: collection, indexes: [{ key, name }] }).ok);
+function setUser(db, { user, pwd }, roles) {
+  const account = { pwd, roles, writeConcern: MAJORITY };
+  until(`user ${user}`, () => {
+    const updated = run(db, { updateUser: user, ...account });
+    if (updated.ok) return true;
+    if (updated.code !== USER_NOT_FOUND) throw Object.assign(new Error(updated.errmsg), { codeName: updated.codeName });
+    return run(db, { createUser: user, ...account }).ok;
+  });
 }
-print(`${outcome} user ${user}; ${replicaSet} is ready with ${wanted.length} member(s)`);
+
+// Each user has two names that take turns, so that the passwords before work until nobody uses them.
+const otherName = (user) => (user.endsWith("-2") ? user.slice(0, -2) : `${user}-2`);
+
+function retire(db, { user }) {
+  until(`the end of ${otherName(user)}`, () => {
+    const reply = run(db, { dropUser: otherName(user), writeConcern: MAJORITY });
+    return reply.ok || reply.code === USER_NOT_FOUND;
+  });
+}
+
+const users = [
+  { db: primary(), ...root, roles: [{ role: "root", db: "admin" }] },
+  ...JSON.parse(process.env.USERS).map((user) => ({
+    db: primary().getSiblingDB(user.database),
+    ...login(`users/${user.secret}-`),
+    roles: user.roles,
+  })),
+];
+
+if (process.env.RETIRE) {
+  for (const user of users) retire(user.db, user);
+  print(`deleted the users of the passwords before: ${users.map((each) => otherName(each.user)).join(", ")}`);
+} else {
+  const present = run(primary(), { replSetGetConfig: 1 }).config.members.map((member) => member.host);
+  const extra = present.filter((host) => !wanted.includes(host));
+  if (extra.length) remove(extra);
+  for (const host of wanted) add(host);
+  for (const user of users) setUser(user.db, user, user.roles);
+  // Creating an index that exists changes nothing.
+  for (const [collection, key] of Object.entries(JSON.parse(process.env.INDEXES))) {
+    const name = Object.entries(key).flat().join("_");
+    const index = { createIndexes: collection, indexes: [{ key, name }] };
+    done(`the index ${name}`, primary().getSiblingDB(database), index);
+  }
+  print(`${replicaSet} is ready with ${wanted.length} member(s)`);
+}
+
+const version = process.env.FEATURE_COMPATIBILITY;
+if (version && !process.env.RETIRE) {
+  const parameter = done("the parameters", primary(), { getParameter: 1, featureCompatibilityVersion: 1 });
+  if (parameter.featureCompatibilityVersion.version !== version) {
+    // Servers before 7.0 do not know `confirm`, and those since then want it.
+    const confirm = Number(version.split(".")[0]) >= 7 ? { confirm: true } : {};
+    done(`featureCompatibilityVersion ${version}`, primary(), { setFeatureCompatibilityVersion: version, ...confirm });
+    print(`featureCompatibilityVersion is ${version}`);
+  }
+}

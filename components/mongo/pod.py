@@ -19,6 +19,7 @@ from pulumi_kubernetes.core.v1 import (
 )
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.metadata import ROTATION
 from components.mongo.naming import PORT, REPLICA_SET, UID, Names
 from components.pods import Placement, Resources, apart, container_security, pod_security, spread
 from components.quantities import GIB, MIB, bytes_of
@@ -37,10 +38,14 @@ def member_pod(
     resources: Resources,
     placement: Placement,
     one_per_node: bool,
+    rotation: int,
 ) -> PodTemplateSpecArgs:
     """The pod of one member; its volume `data` comes from the StatefulSet's claim template."""
     return PodTemplateSpecArgs(
-        metadata=ObjectMetaArgs(labels=names.server.labels),
+        # A member reads the keyfile when it starts, so a new one restarts it.
+        metadata=ObjectMetaArgs(
+            labels=names.server.labels, annotations={ROTATION: str(rotation)} if rotation else None
+        ),
         spec=PodSpecArgs(
             automount_service_account_token=False,
             enable_service_links=False,

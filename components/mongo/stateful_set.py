@@ -10,12 +10,15 @@ from pulumi_kubernetes.apps.v1 import (
     StatefulSetPersistentVolumeClaimRetentionPolicyArgs,
     StatefulSetSpecArgs,
 )
+from pulumi_kubernetes.batch.v1 import Job
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
+from components.cluster import RunningMongo
 from components.metadata import MEMBERS
 from components.mongo.claims import claim_template
-from components.mongo.credentials import declare_credentials
-from components.mongo.init_job import declare_init_job
+from components.mongo.credentials import Login, declare_credentials, declare_login
+from components.mongo.guard import DatabaseGuard, Volumes
+from components.mongo.init_job import MongoJobs, Wanted
 from components.mongo.naming import PORT, REPLICA_SET, Names
 from components.mongo.network import declare_network
 from components.mongo.pod import member_pod
@@ -31,13 +34,15 @@ class MongoStatefulSetArgs:
     namespace: pulumi.Input[str]
     """The namespace to live in."""
     image: str
-    """An image with the contract of the official `mongo` image, 6.0 or newer."""
+    """An image with the contract of the official `mongo` image, 5.0 or newer, whose tag says the version."""
     members: int
     """Members of the replica set: 1, 3 or 5."""
     volume_size: str
-    """Size of each member's volume, a quantity of 1Gi or more; only a new volume takes it."""
+    """Size of each member's volume, a quantity of 1Gi or more. It can grow, if the class allows it."""
     storage_class: str
-    """Class of the volumes."""
+    """Class of the volumes; it cannot change."""
+    context: str
+    """The kubeconfig context of the cluster."""
     database: str
     """The database of the application; its user lives there and can read and write there only."""
     indexes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -48,6 +53,14 @@ class MongoStatefulSetArgs:
     """What each member requests and may use; the cache follows from the memory limit."""
     placement: Placement = field(default_factory=Placement)
     """Where the pods may run, and how their images are pulled."""
+    compatibility: str = ""
+    """The featureCompatibilityVersion, such as `8.0`; "" keeps what the data have."""
+    rotation: int = 0
+    """How often the passwords and the keyfile have been changed. One more changes them."""
+    protect: bool = False
+    """Refuse to delete the StatefulSet and the passwords, and keep the volumes even if their claims are deleted."""
+    runs: RunningMongo | None = None
+    """What runs now; None if nothing does, or it cannot be read."""
 
 
 class MongoStatefulSet(pulumi.ComponentResource):
@@ -55,14 +68,24 @@ class MongoStatefulSet(pulumi.ComponentResource):
 
     The component is complete when the set has a primary and the application's user exists. A pod that wants to reach
     it carries `client_labels` and reads user and password from the Secret `app_secret`.
+
+    After a rotation, `PreviousUsers` deletes the users that nobody needs any more.
     """
 
     app_secret: pulumi.Output[str]
     """Name of the Secret with the application's `username` and `password`."""
+    backup_secret: pulumi.Output[str]
+    """Name of the Secret with `username` and `password` of the user that reads for backups. It lives in `admin`."""
+    root_secret: pulumi.Output[str]
+    """Name of the Secret with `username` and `password` of the root user, who lives in `admin`."""
+    jobs: MongoJobs
+    """Declares more Jobs that work on the replica set."""
     hosts: list[str]
     """DNS name of each member, without the port, known before the members run."""
     database: str
     """The application's database."""
+    scratch_database: str
+    """The database in which the backup user may verify a backup."""
     storage_class: pulumi.Output[str]
     """The class that the volumes have: it does not change once they exist."""
     client_labels: dict[str, str]
@@ -76,39 +99,89 @@ class MongoStatefulSet(pulumi.ComponentResource):
                 f"{name}: members is {args.members}: must be 1, 3 or 5, so that a majority is well defined"
             )
         super().__init__("pacman:index:MongoStatefulSet", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         names = Names(name, args.namespace)
+        self.database, self.scratch_database = args.database, f"{args.database}_backup_check"
+        self.client_labels, self.hosts = names.client_labels, names.hosts(args.members)
+        # Everything depends on this: it refuses a change that the data would not survive, before anything changes.
+        child = pulumi.ResourceOptions(parent=self, depends_on=[self._guard(name, args)])
 
-        credentials = declare_credentials(names, app_user=args.database, opts=child)
+        credentials = declare_credentials(
+            names, app_user=args.database, rotation=args.rotation, protect=args.protect, opts=child
+        )
         service = declare_network(names, child)
-        stateful_set = self._declare_stateful_set(names, args, service, credentials.root_secret)
-        declare_init_job(
+        self.jobs = MongoJobs(
             names,
-            args.image,
-            args.members,
-            args.database,
-            args.indexes,
+            self._wanted(args),
             credentials,
             resources=args.resources,
             placement=args.placement,
             opts=child,
         )
-
-        self.database = args.database
-        self.client_labels = names.client_labels
-        self.app_secret = credentials.app_secret
-        self.hosts = names.hosts(args.members)
+        ready = self.jobs.declare("init")
+        stateful_set = self._declare_stateful_set(names, args, service, credentials.root_secret, ready, child)
+        Volumes(
+            names,
+            context=args.context,
+            members=args.members,
+            size=args.volume_size,
+            retain=args.protect,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[stateful_set]),
+        )
+        # Clients get a password that the database knows already.
+        known = pulumi.ResourceOptions(parent=self, depends_on=[ready])
+        self.app_secret = declare_login(names, "app", credentials.app, known)
+        self.backup_secret = declare_login(names, "backup", credentials.backup, known)
+        self.root_secret = credentials.root_secret
         self.storage_class = stateful_set.spec.apply(_class_of_claims)
+        self.uri = self._uri(args, credentials.app)
+        self.register_outputs({"uri": self.uri, "appSecret": self.app_secret})
+
+    def _guard(self, name: str, args: MongoStatefulSetArgs) -> DatabaseGuard:
+        return DatabaseGuard(
+            f"{name}-guard",
+            image=args.image,
+            members=args.members,
+            storage_class=args.storage_class,
+            volume_size=args.volume_size,
+            compatibility=args.compatibility,
+            rotation=args.rotation,
+            runs=args.runs,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _wanted(self, args: MongoStatefulSetArgs) -> Wanted:
+        return Wanted(
+            image=args.image,
+            members=args.members,
+            database=args.database,
+            scratch_database=self.scratch_database,
+            indexes=args.indexes,
+            compatibility=args.compatibility,
+            rotation=args.rotation,
+            volume=args.runs.new_volume if args.runs else "",
+        )
+
+    def _uri(self, args: MongoStatefulSetArgs, login: Login) -> pulumi.Output[str]:
         members = pulumi.Output.from_input(args.namespace).apply(
             lambda namespace: ",".join(f"{host}.{namespace}.svc:{PORT}" for host in self.hosts)
         )
-        self.uri = pulumi.Output.format(
-            "mongodb://{0}:{1}@{2}/{0}?replicaSet={3}", args.database, credentials.app_password, members, REPLICA_SET
+        return pulumi.Output.format(
+            "mongodb://{0}:{1}@{2}/{3}?replicaSet={4}",
+            login.username,
+            login.password,
+            members,
+            args.database,
+            REPLICA_SET,
         )
-        self.register_outputs({"uri": self.uri, "appSecret": self.app_secret})
 
     def _declare_stateful_set(
-        self, names: Names, args: MongoStatefulSetArgs, service: pulumi.Input[str], root_secret: pulumi.Input[str]
+        self,
+        names: Names,
+        args: MongoStatefulSetArgs,
+        service: pulumi.Input[str],
+        root_secret: pulumi.Input[str],
+        ready: Job,
+        opts: pulumi.ResourceOptions,
     ) -> StatefulSet:
         return StatefulSet(
             names.name,
@@ -132,13 +205,28 @@ class MongoStatefulSet(pulumi.ComponentResource):
                     resources=args.resources,
                     placement=args.placement,
                     one_per_node=args.one_per_node,
+                    rotation=args.rotation,
                 ),
                 volume_claim_templates=[claim_template(names, args.storage_class, args.volume_size)],
             ),
-            # A claim template cannot change in place, and replacing the StatefulSet takes the database away: a new size
-            # is for new stacks, and an existing volume is grown by hand (docs/operations.md, "A larger volume").
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["spec.volumeClaimTemplates"]),
+            opts=pulumi.ResourceOptions.merge(opts, _how_to_change(args, ready)),
         )
+
+
+def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOptions:
+    runs = args.runs
+    shrinks = bool(runs and runs.members > args.members)
+    copies = bool(runs and runs.ready < args.members > 1)
+    return pulumi.ResourceOptions(
+        # A claim template cannot change in place, and replacing the StatefulSet takes the database away. `Volumes`
+        # grows the claims.
+        ignore_changes=["spec.volumeClaimTemplates"],
+        protect=args.protect or None,
+        # The Job takes members out of the set before their pods go. If it cannot, they stay.
+        depends_on=[ready] if shrinks else [],
+        # A member is ready when it has copied all data, however long that takes.
+        custom_timeouts=pulumi.CustomTimeouts(update="24h") if copies else None,
+    )
 
 
 def _class_of_claims(spec: Any) -> str:  # noqa: ANN401 - an SDK output, all of whose fields may be None

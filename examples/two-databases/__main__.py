@@ -41,6 +41,7 @@ for name in ("orders", "users"):
             members=1,
             volume_size="1Gi",
             storage_class=config.require("storageClass"),
+            context=context,
             database="shop",
         ),
         opts=on_cluster,

@@ -29,8 +29,8 @@ from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
 README, SANDBOX = docs.README, ROOT / "sandbox/README.md"
-LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS = (
-    ROOT / f"docs/{page}.md" for page in ("lesson", "configuration", "clouds", "team", "operations")
+LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS, BACKUP = (
+    ROOT / f"docs/{page}.md" for page in ("lesson", "configuration", "clouds", "team", "operations", "backup")
 )
 # Page, section, and number of the block in it.
 Block = tuple[Path, str, int]
@@ -40,6 +40,7 @@ NOT_HERE: dict[Block, str] = {
     (README, "minikube", 0): "there is no minikube, and no official image",
     (LESSON, "If the URL does not open", 0): "minikube has the tunnel; the other line is in the lesson, too",
     (CLOUDS, "Create the stack", 0): "from `stack init` on: there is no cloud; what comes before is run",
+    (BACKUP, "How long, how large, how much is lost", 0): "it measures for half an hour",
     (SANDBOX, "Parts", 0): "it writes a lock file of the sandbox anew",
     (SANDBOX, "Plugins", 0): "it runs all tests, and this one with them",
     (SANDBOX, "What is left on the machine", 0): "it removes the sandbox on which this test runs",
@@ -261,6 +262,30 @@ def test_a_running_stack_is_previewed_refreshed_and_asked_for_its_passwords(read
         reader.type(larger, here)
     assert reader.type(uri).startswith("mongodb://")
     assert len(reader.type(password, here)) >= 16
+
+
+@runs(BACKUP, "With plain kubectl", 0, 1, 2)
+@runs(BACKUP, "Copy archives off the cluster", 0)
+def test_a_backup_is_taken_restored_and_copied_as_the_page_says(reader: Reader) -> None:
+    here = {"-n pacman": f"-n {reader.namespace}"}
+    backup, restore, (another,) = blocks(BACKUP, "With plain kubectl")
+    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
+    assert reader.game.save("backed-up", 1)
+    archive = json.loads(reader.type_all(backup, here).splitlines()[-1])["archive"]
+    assert reader.game.save("too-late", 100_000)
+    assert json.loads(reader.type_all(restore, here).splitlines()[-1])["archive"] == archive
+    eventually("the score after the backup is gone", lambda: not reader.game.listed("too-late"))
+    reader.type(another, here | {"ARCHIVE": archive})
+    reader.kubectl("wait", "job/restore-one", "--for=condition=Complete", "--timeout=110s")
+    reader.type_all(copy, here)
+    unpack = "mkdir copy && tar x -C copy -f backups.tar && cd copy"
+    checked = reader.type(f"{unpack} && sha256sum --check {archive}.ejson.gz.sha256 && zcat {archive}.ejson.gz")
+    assert "backed-up" in checked
+    assert "too-late" not in checked
+    reader.type("rm -r copy backups.tar")
+    for line in ("make backup", "make restore FROM=latest"):
+        assert f"`{line}`" in BACKUP.read_text()
+        assert archive[:7] in reader.type(f"{line} STACK=team")
 
 
 def test_destroy_leaves_the_config_and_no_namespace(reader: Reader) -> None:

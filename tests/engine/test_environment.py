@@ -100,10 +100,10 @@ def test_the_way_around_the_ingress_works_as_the_hint_gives_it(program: Program)
 
 def plain_secrets(program: Program) -> set[str]:
     """Every password and key that the stack made."""
-    root, app = program.secret("mongo-root"), program.secret("mongo-app")
-    found = {root["password"], root["keyfile"], app["password"]}
+    root, app, backup = (program.secret(f"mongo-{role}") for role in ("root", "app", "backup"))
+    found = {root["password"], root["keyfile"], app["password"], backup["password"]}
     assert {len(each) for each in found} == {32, 512}
-    assert len(found) == 3
+    assert len(found) == 4
     return found
 
 

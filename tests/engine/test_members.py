@@ -1,30 +1,109 @@
-"""A replica set grows, and is not made smaller: neither by mistake nor half."""
+"""A replica set grows and shrinks while scores are saved, and refuses a step that would cost its majority."""
 
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.game import LONGEST_GAP, Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
+STATES = "print(JSON.stringify(rs.status().members.map(m => [m.name.split('.')[0], m.stateStr])))"
+VOTES = "print(JSON.stringify(rs.conf().members.map(m => [m.host.split('.')[0], m.votes, m.priority])))"
 
-def test_three_members_elect_and_fewer_are_refused_before_anything_happens() -> None:
-    with Program() as program:
-        program.up().ok()
-        assert program.game.save("of-one", 1)
-        program.use(mongoMembers=3)
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    """A stack with one member and a score."""
+    with Program() as made:
+        made.up().ok()
+        assert made.game.save("of-one", 1)
+        yield made
+
+
+def states(program: Program, member: str = "mongo-0") -> dict[str, str]:
+    """The state of each member, as one of them sees it."""
+    return dict(program.mongosh(STATES, as_root=True, member=member))
+
+
+def names_in(program: Program, member: str) -> set[str]:
+    """The scores that a member has itself."""
+    script = "db.getMongo().setReadPref('secondaryPreferred'); print(JSON.stringify(db.highscore.distinct('name')))"
+    return set(program.mongosh(script, member=member))
+
+
+def wait_for_scores(program: Program, member: str, names: set[str]) -> None:
+    """Waits until a member has scores itself."""
+    eventually(f"{member} has all scores", lambda: names <= names_in(program, member))
+
+
+def test_members_are_added_while_scores_are_saved(program: Program) -> None:
+    program.use(mongoMembers=3)
+    with Writer(program.game) as writer:
         grown = program.up().ok()
-        ops = grown.ops("mongo-init")
-        assert ops.index("delete-replaced") < ops.index("create-replacement"), "a Job cannot change"
-        assert program.ready_pods("mongo") == 3
-        states = program.mongosh("print(JSON.stringify(rs.status().members.map(m => m.stateStr)))", as_root=True)
-        assert sorted(states) == ["PRIMARY", "SECONDARY", "SECONDARY"]
+    ops = grown.ops("mongo-init")
+    assert ops.index("delete-replaced") < ops.index("create-replacement"), "a Job cannot change"
+    assert program.ready_pods("mongo") == 3
+    assert sorted(states(program).values()) == ["PRIMARY", "SECONDARY", "SECONDARY"]
+    eventually("all members vote", lambda: {votes for _, votes, _ in program.mongosh(VOTES, as_root=True)} == {1})
+    assert writer.longest_gap < LONGEST_GAP
+    for member in ("mongo-0", "mongo-1", "mongo-2"):
+        wait_for_scores(program, member, writer.saved)
 
-        program.use(mongoMembers=1)
-        for command in (program.preview, program.up):
-            refused = command()
-            assert refused.exit_code != 0
-            assert 'pacman:mongoMembers is "1": must be 3 or more, as many as run' in refused.errors()
-        assert program.ready_pods("mongo") == 3
 
-        program.use(mongoMembers=3, mongoVolumeSize="4Gi", mongoStorageClass="standard")
-        told = program.up().ok()
-        assert "pacman:mongoVolumeSize is 4Gi: the volumes were made with 2Gi, and keep that" in told.warnings()
-        assert program.outputs()["storage_class"] == "csi-hostpath-sc", "where the scores really lie"
-        eventually("scores are listed", lambda: program.game.listed("of-one"))
+def test_members_leave_the_set_before_their_pods_also_if_one_of_them_is_the_primary(program: Program) -> None:
+    program.use(mongoMembers=3)
+    program.up().ok()
+    program.mongosh("print(rs.stepDown(60, 30).ok)", as_root=True, member=primary(program))
+    eventually("another member is the primary", lambda: primary(program) != "mongo-0", 60)
+    program.use(mongoMembers=1)
+    with Writer(program.game) as writer:
+        program.up().ok()
+    assert states(program) == {"mongo-0": "PRIMARY"}
+    eventually("the pods are gone", lambda: len(program.pods("mongo", leaving=True)) == 1, 60)
+    assert writer.longest_gap < LONGEST_GAP
+    assert writer.saved <= program.scores()
+    assert "of-one" in program.scores()
+    program.up("--expect-no-changes").ok()
+
+
+def test_members_come_back_over_the_volumes_that_they_left(program: Program) -> None:
+    claims = json.loads(program.kubectl("get", "pvc", "--output", "json"))["items"]
+    assert {"data-mongo-1", "data-mongo-2"} <= {claim["metadata"]["name"] for claim in claims}
+    assert program.game.save("while-alone", 2)
+    program.use(mongoMembers=3)
+    with Writer(program.game) as writer:
+        program.up().ok()
+    assert writer.longest_gap < LONGEST_GAP
+    for member in ("mongo-1", "mongo-2"):
+        wait_for_scores(program, member, {"while-alone", *writer.saved})
+
+
+def test_fewer_members_are_refused_if_those_that_stay_have_no_majority(program: Program) -> None:
+    """mongo-0 is the only one that would stay, and it is away: its pod has no node to run on."""
+    program.use(mongoMembers=3)
+    program.up().ok()
+    program.kubectl("patch", "statefulset", "mongo", "--patch", '{"spec":{"updateStrategy":{"type":"OnDelete"}}}')
+    unschedulable = '{"spec":{"template":{"spec":{"nodeSelector":{"engine-test":"none"}}}}}'
+    program.kubectl("patch", "statefulset", "mongo", "--patch", unschedulable)
+    program.kubectl("delete", "pod", "mongo-0", "--wait=false")
+    eventually("mongo-0 is down", lambda: states(program, "mongo-1").get("mongo-0") not in ("PRIMARY", "SECONDARY"), 60)
+    program.use(mongoMembers=1)
+    refused = program.up()
+    assert refused.exit_code != 0
+    assert "mongoMembers cannot be 1: of the members that would stay, mongo-0" in refused.printed
+    assert len(states(program, "mongo-1")) == 3, "nobody has left"
+    assert refused.op("mongo") == "", "the StatefulSet has not changed"
+    program.use(mongoMembers=3)
+    program.up("--refresh").ok()
+    eventually("all are back", lambda: program.ready_pods("mongo") == 3, 90)
+
+
+def primary(program: Program) -> str:
+    """The member that is the primary, as any of them sees it; "" at a moment without one."""
+    for member in ("mongo-0", "mongo-1", "mongo-2"):
+        for name, state in states(program, member).items():
+            if state == "PRIMARY":
+                return name
+    return ""

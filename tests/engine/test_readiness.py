@@ -5,101 +5,17 @@ number, whatever the state of the lower ones. So here `mongo-2` is the one that 
 """
 
 import json
-import secrets
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPException
 
 import pytest
 
+from tests.harness.game import LONGEST_GAP, Writer
+from tests.harness.members import MEMBERS, watch
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
-# Asks each member by its own name, with the driver of the game, and prints each answer that differs from its last one.
-WATCH = """
-const { MongoClient } = require("mongodb");
-const options = { directConnection: true, serverSelectionTimeoutMS: 2000, socketTimeoutMS: 2000 };
-for (const member of process.argv.slice(1)) (async () => {
-  const client = new MongoClient(`mongodb://${member}.mongo:27017/`, options);
-  for (let last; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
-    const reply = await client.db("admin").command({ hello: 1 }).catch(() => ({}));
-    const complete = Boolean(reply.setName && (reply.isWritablePrimary || reply.secondary));
-    if (complete !== last) console.log(JSON.stringify({ member, complete }));
-    last = complete;
-  }
-})();
-"""
-MEMBERS = ["mongo-0", "mongo-1", "mongo-2"]
 # Megabytes that do not compress: a new member copies them for some seconds.
 DATA = 200
-# Seconds. An election takes less than one, and a try of the driver three.
-LONGEST_GAP = 5
-
-
-class Writer:
-    """A player who saves scores all the time, and the moments at which one was saved."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.saved: set[str] = set()
-        self.longest_gap = 0.0
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        last = time.monotonic()
-        while not self._stop.wait(0.1):
-            name = f"writer-{secrets.token_hex(4)}"
-            try:
-                saved = self._program.game.save(name, 1)
-            except (OSError, HTTPException, ValueError):
-                saved = False
-            self.longest_gap = max(self.longest_gap, time.monotonic() - last)
-            if saved:
-                self.saved.add(name)
-                last = time.monotonic()
-
-
-@contextmanager
-def watch(program: Program) -> Iterator[list[set[str]]]:
-    """Which members have all data, once for each change; the first entry is before anything changes."""
-    (pod,) = (each["metadata"]["name"] for each in program.pods("pacman"))
-    node = ["node", "--input-type=commonjs", "--eval", WATCH, *MEMBERS]
-    kubectl = ["kubectl", "--context", program.kubectl.context, "--namespace", program.namespace]
-    seen: list[set[str]] = []
-    with subprocess.Popen([*kubectl, "exec", pod, "--", *node], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = process.stdout
-
-        def follow() -> None:
-            complete: set[str] = set()
-            known: set[str] = set()
-            for line in lines:
-                change = json.loads(line)
-                known.add(change["member"])
-                complete = (complete | {change["member"]}) if change["complete"] else complete - {change["member"]}
-                if known == set(MEMBERS):
-                    seen.append(complete)
-
-        thread = threading.Thread(target=follow)
-        thread.start()
-        try:
-            eventually("all members have all data", lambda: seen and seen[-1] == set(MEMBERS))
-            yield seen
-        finally:
-            process.terminate()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +39,7 @@ def lose_volume(program: Program, member: str) -> None:
 
 def test_a_rolling_restart_waits_for_the_member_that_copies_its_data(three_members: Program) -> None:
     program = three_members
-    with watch(program) as seen, Writer(program) as writer:
+    with watch(program) as seen, Writer(program.game) as writer:
         lose_volume(program, "mongo-2")
         program.kubectl("rollout", "restart", "statefulset/mongo")
         program.kubectl("rollout", "status", "statefulset/mongo", "--timeout=110s")
@@ -147,7 +63,7 @@ def test_a_member_is_not_evicted_while_another_one_copies_its_data(three_members
         refused += not answer
         return bool(answer)
 
-    with watch(program) as seen, Writer(program) as writer:
+    with watch(program) as seen, Writer(program.game) as writer:
         lose_volume(program, "mongo-0")
         eventually("mongo-0 is away", lambda: "mongo-0" not in seen[-1])
         eventually("mongo-2 is evicted", evicted, 90)

@@ -165,6 +165,25 @@ def test_a_change_that_replaces_the_database_gets_a_caution(clone: Clone) -> Non
     assert comment.count("+  podManagementPolicy: OrderedReady") == len(list((ROOT / "tests/golden").glob("*.yaml")))
 
 
+def test_a_replaced_password_fails_until_a_commit_intends_it_and_its_approved_preview_holds(clone: Clone) -> None:
+    clone.change("components/mongo/credentials.py", 'password("app", 32)', 'password("app", 33)')
+    clone.commit("longer")
+    out = f"{clone.folder}.previews/longer.json"
+    refused = clone.preview_to(out)
+    assert refused.returncode == 1
+    loss = "replaces or deletes data: replace RandomPassword mongo-app"
+    assert refused.stderr.startswith(f"error: {STACK}: the change {loss}; if that is intended, add the line")
+    comment = clone.python("review", "comment", out, "--base", "base")
+    assert row(comment)[-1] == "**replaces or deletes data**"
+    assert "**`RandomPassword mongo-app` is replaced** (`length`): MongoDB keeps the old password" in comment
+    clone.git("commit", "--quiet", "--allow-empty", "--message", f"Deletes-Data: {STACK}")
+    intended = clone.preview_to(out)
+    assert intended.returncode == 0, intended.stdout + intended.stderr
+    assert row(clone.python("review", "comment", out, "--base", "base"))[-1] == "ok"
+    deployed = clone.review("preview", STACK, "--approved", out)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+
+
 def test_a_change_that_the_policy_forbids_fails_with_its_message(clone: Clone) -> None:
     clone.change("components/pacman_deployment.py", 'type="ClusterIP"', 'type="LoadBalancer"')
     clone.commit("public")

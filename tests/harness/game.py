@@ -2,10 +2,15 @@
 
 import http.client
 import json
+import secrets
 import threading
 import time
 from types import TracebackType
 from typing import Self
+
+# Seconds. An election takes less than one, and a try of the driver three.
+LONGEST_GAP = 5
+"""Longest time without a saved score while the primary changes in good order."""
 
 
 class Game:
@@ -99,3 +104,35 @@ class Load:
                 self.answered += 1
             except (OSError, http.client.HTTPException, ValueError, AssertionError) as problem:
                 self.failed.append(f"{time.strftime('%X')} {problem!r}")
+
+
+class Writer:
+    """A player who saves scores all the time, and the moments at which one was saved."""
+
+    def __init__(self, game: Game) -> None:
+        self._game = game
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.saved: set[str] = set()
+        self.longest_gap = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(0.1):
+            name = f"writer-{secrets.token_hex(4)}"
+            try:
+                saved = self._game.save(name, 1)
+            except (OSError, http.client.HTTPException, ValueError):
+                saved = False
+            self.longest_gap = max(self.longest_gap, time.monotonic() - last)
+            if saved:
+                self.saved.add(name)
+                last = time.monotonic()

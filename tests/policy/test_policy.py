@@ -97,6 +97,14 @@ FAULTS = [
     Fault("set-labels", "Ingress pacman", ("inputs", "metadata", "labels"), None, "managed-by", "must be set"),
     Fault("set-labels", "Ingress pacman", ("inputs", "metadata"), DELETE, "part-of", "must be set"),
     Fault(
+        "set-labels",
+        "Job mongo-init",
+        (*LABELS, "app.kubernetes.io/part-of"),
+        DELETE,
+        "spec.template.metadata.labels[app.kubernetes.io/part-of]",
+        "must be set",
+    ),
+    Fault(
         "match-selector-labels",
         "Deployment pacman",
         (*LABELS, "app.kubernetes.io/component"),
@@ -230,8 +238,8 @@ LABELLED = {"labels": {"app.kubernetes.io/part-of": "x", "app.kubernetes.io/mana
             {"jobTemplate": {"spec": {"template": {"spec": BAD_POD}}}},
             "spec.jobTemplate.spec.template",
         ),
-        ("apps/v1:ReplicaSet", {"template": {"spec": BAD_POD}}, "spec.template.spec"),
-        ("core/v1:ReplicationController", {"template": {"spec": BAD_POD}}, "spec.template.spec"),
+        ("apps/v1:ReplicaSet", {"template": {"spec": BAD_POD}}, "spec.template"),
+        ("core/v1:ReplicationController", {"template": {"spec": BAD_POD}}, "spec.template"),
     ],
 )
 def test_pods_are_judged_in_every_kind_that_has_pods(kind: str, spec: dict[str, Any], at: str) -> None:

@@ -30,6 +30,8 @@ KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 PACMAN = "/apis/networking.k8s.io/v1/namespaces/games/ingresses/pacman"
 GAMES = "/api/v1/namespaces/games"
+CLAIMS = f"{GAMES}/persistentvolumeclaims"
+JOBS = "/apis/batch/v1/namespaces/games/jobs"
 SECRETS = f"{GAMES}/secrets?includeObject=None"
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
@@ -52,6 +54,10 @@ class Api:
     """The ClusterIssuers, None where their kind is unknown."""
     sets: list[dict[str, Any]] = field(default_factory=list)
     """The StatefulSets of the namespace `games`."""
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    """The claims there."""
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    """The Jobs there."""
     uid: str = ""
     """Of the namespace kube-system."""
     ingresses: list[dict[str, Any]] = field(default_factory=list)
@@ -80,6 +86,9 @@ class Api:
             NODES: {"items": [_item("node", None) | {"spec": {}} | node for node in self.nodes]},
             INGRESSES: {"items": self.ingresses},
             SETS: {"items": self.sets},
+            CLAIMS: {"items": self.claims},
+            JOBS: {"items": self.jobs},
+            **{f"{CLAIMS}/{_name(claim)}": claim for claim in self.claims},
             SECRETS: {"rows": [{"cells": [name, "Opaque", 2, "1d"]} for name in self.secrets] or None},
         }
         if self.uid:
@@ -100,6 +109,10 @@ class Api:
 
 def _item(name: str, annotations: dict[str, str] | None) -> dict[str, Any]:
     return {"metadata": {"name": name} | ({} if annotations is None else {"annotations": annotations})}
+
+
+def _name(item: dict[str, Any]) -> str:
+    return str(item["metadata"]["name"])
 
 
 @pytest.fixture
@@ -237,6 +250,90 @@ def test_the_running_database_is_known_if_nothing_of_the_cluster_may_be_listed(a
     assert cluster.read("arcade", "games") == Cluster(
         mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32"), namespace={"name": "games", "labels": OURS}
     )
+
+
+def at(minute: int) -> str:
+    return f"2026-11-26T10:{minute:02}:00Z"
+
+
+def claim(ordinal: int, minute: int, storage: str = "2Gi") -> dict[str, Any]:
+    """The claim of a member, created at a minute."""
+    name = f"data-mongo-{ordinal}"
+    metadata = {"name": name, "uid": f"uid-{minute}", "creationTimestamp": at(minute)}
+    return {"metadata": metadata, "spec": {"resources": {"requests": {"storage": storage}}, "volumeName": f"pv-{name}"}}
+
+
+def job(minute: int, *, succeeded: bool = True, rotation: str = "") -> dict[str, Any]:
+    """A Job of this program that ended at a minute."""
+    annotations = {"pacman/rotation": rotation} if rotation else {}
+    status = {"succeeded": 1, "completionTime": at(minute)} if succeeded else {"failed": 1}
+    return {"metadata": {"name": "mongo-x", "labels": OURS, "annotations": annotations}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("claims", "jobs", "new_volume", "empty"),
+    [
+        ([claim(0, 0)], [job(1)], "", False),
+        ([claim(0, 30)], [job(1)], "uid-30", True),
+        ([claim(0, 30)], [job(1), job(31, succeeded=False)], "uid-30", True),
+        ([claim(0, 30)], [job(31)], "uid-30", False),
+        ([], [job(1)], "", False),
+    ],
+    ids=["the first volume", "a new volume", "the Job failed", "a new set in a new volume", "no claim at all"],
+)
+def test_a_lost_volume_is_known_by_a_claim_that_is_younger_than_its_stateful_set(
+    api: Api, claims: list[dict[str, Any]], jobs: list[dict[str, Any]], new_volume: str, empty: bool
+) -> None:
+    mongo = running_mongo()
+    mongo["spec"]["replicas"] = 1
+    mongo["metadata"]["creationTimestamp"] = at(0)
+    api.sets, api.claims, api.jobs = [mongo], claims, jobs
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert (known.mongo.new_volume, known.mongo.empty) == (new_volume, empty)
+
+
+def test_a_member_that_lost_its_volume_beside_others_is_no_lost_database(api: Api) -> None:
+    mongo = running_mongo()
+    mongo["metadata"]["creationTimestamp"] = at(0)
+    api.sets, api.claims = [mongo], [claim(0, 30), claim(1, 0), claim(2, 0)]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert (known.mongo.new_volume, known.mongo.empty) == ("", False)
+
+
+def test_the_last_rotation_that_ended_is_read_from_its_job(api: Api) -> None:
+    api.sets = [running_mongo()]
+    api.jobs = [job(1, rotation="1"), job(2, rotation="2"), job(3, rotation="3", succeeded=False), job(4)]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert known.mongo.rotated == 2
+
+
+@pytest.mark.parametrize("path", [CLAIMS, JOBS])
+def test_a_database_whose_claims_or_jobs_may_not_be_listed_counts_as_not_known(api: Api, path: str) -> None:
+    api.sets, api.forbidden = [running_mongo()], {path}
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo is None
+
+
+def test_a_claim_that_asks_for_less_asks_for_more_and_no_other_changes(api: Api) -> None:
+    api.claims = [claim(0, 0, "2Gi"), claim(1, 0, "4096Mi"), claim(2, 0, "5Gi")]
+    cluster.grow_claims("arcade", "games", ["data-mongo-0", "data-mongo-1", "data-mongo-2"], "4Gi")
+    change = {"spec": {"resources": {"requests": {"storage": "4Gi"}}}}
+    assert api.patches == [(f"{CLAIMS}/data-mongo-0", "application/merge-patch+json", change)]
+
+
+def test_the_volume_behind_a_claim_is_retained(api: Api) -> None:
+    api.claims = [claim(0, 0)]
+    cluster.retain_volumes("arcade", "games", ["data-mongo-0"])
+    ((path, _, change),) = api.patches
+    assert path == "/api/v1/persistentvolumes/pv-data-mongo-0"
+    assert change == {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
 
 
 def test_a_stateful_set_of_somebody_else_is_not_taken_for_the_database(api: Api) -> None:

@@ -39,10 +39,6 @@ class TestPatches:
     def test_nothing_is_demoted_where_there_is_nothing_to_demote(self) -> None:
         assert marks(declare(demote=())) == {"fast": "true"}
 
-    def test_it_takes_the_mark_over_from_whoever_set_it(self, run: Recorded) -> None:
-        forced = [p.manifest["metadata"]["annotations"]["pulumi.com/patchForce"] for p in run.of("StorageClassPatch")]
-        assert forced == ["true"] * 3
-
     def test_it_patches_nothing_but_the_mark(self, run: Recorded) -> None:
         for patch in run.of("StorageClassPatch"):
             assert patch.manifest.keys() == {"apiVersion", "kind", "metadata"}

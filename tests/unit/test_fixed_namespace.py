@@ -117,6 +117,14 @@ class TestLaterUps:
         ]
         assert reasons({**WAS, "created": False}, created=False) == []
 
+    def test_a_stack_that_created_its_namespace_cannot_hand_it_over_since_it_would_delete_it(self) -> None:
+        before = {key: value for key, value in WAS.items() if key != "created"}
+        for was in (WAS, before):
+            assert reasons(was, created=False) == [
+                "pacman:createNamespace is false: must stay true, since this stack created pacman, and would delete it"
+                " with its scores"
+            ]
+
     def test_an_identity_that_cannot_be_read_stays_what_it_was(self) -> None:
         assert NamespaceProvider().check(dict(WAS), WAS | {"cluster": ""}).inputs == WAS
 

@@ -40,11 +40,6 @@ def test_it_is_a_release_of_the_pinned_chart_in_a_namespace_of_its_own(run: Reco
     assert release["name"] == "arcade-ingress"
 
 
-def test_its_kinds_that_are_not_used_are_not_installed(run: Recorded, controller: dict[str, Any]) -> None:
-    assert run.one("Release").manifest["skipCrds"] is True
-    assert controller["enableCustomResources"] is False
-
-
 def test_its_pods_are_confined_too(run: Recorded, controller: dict[str, Any]) -> None:
     assert run.one("Namespace").manifest["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert controller["readOnlyRootFilesystem"] is True
@@ -54,11 +49,6 @@ def test_its_pods_are_confined_too(run: Recorded, controller: dict[str, Any]) ->
 def test_it_makes_the_class_and_leaves_the_clusters_default_alone(run: Recorded, controller: dict[str, Any]) -> None:
     assert controller["ingressClass"] == {"name": "arcade-nginx", "create": True, "setAsDefaultIngress": False}
     assert run.one("IngressController").outputs == {"ingressClass": "arcade-nginx"}
-
-
-def test_it_publishes_its_address_and_takes_an_ingress_without_a_host(controller: dict[str, Any]) -> None:
-    assert controller["reportIngressStatus"] == {"enable": True}
-    assert controller["allowEmptyIngressHost"] is True
 
 
 def test_its_load_balancer_is_what_the_target_says(controller: dict[str, Any]) -> None:

@@ -44,6 +44,9 @@ def test_every_pod_has_them_too(stack: str) -> None:
         metadata = run(stack).one(kind).manifest["spec"]["template"]["metadata"]
         assert GIVEN.items() <= metadata["labels"].items(), kind
         assert metadata["annotations"] == {"note": "made by: pacman"}, kind
+    job = run(stack).one("CronJob", "mongo-backup").manifest["spec"]["jobTemplate"]
+    for metadata in (job["metadata"], job["spec"]["template"]["metadata"]):
+        assert GIVEN.items() <= metadata["labels"].items()
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -55,7 +58,7 @@ def test_they_change_nothing_else_such_as_selectors_claim_templates_and_patches(
         if not isinstance(found, dict):
             return found
         return {
-            key: bare(value) if key in ("spec", "template") else value
+            key: bare(value) if key in ("spec", "template", "jobTemplate") else value
             for key, value in found.items()
             if key != "metadata"
         }
@@ -88,11 +91,3 @@ def test_of_two_values_for_one_name_the_one_of_the_program_wins() -> None:
         assert OURS.items() <= metadata["labels"].items(), each.urn
         assert TAKE_OVER.items() <= metadata["annotations"].items(), each.urn
     assert record(program).one("Namespace").manifest["metadata"]["annotations"][STACK] == "pacman/test"
-
-
-def test_without_config_nothing_is_added() -> None:
-    template = run("dev", given=False).one("StatefulSet").manifest["spec"]["template"]["metadata"]
-    assert "annotations" not in template
-    assert template["labels"].keys() == {
-        f"app.kubernetes.io/{each}" for each in ("name", "instance", "component", "part-of", "managed-by")
-    }

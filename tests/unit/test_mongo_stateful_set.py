@@ -10,7 +10,9 @@ from functools import cache
 from typing import Any
 
 import pytest
+import yaml
 
+from components.cluster import RunningMongo
 from components.mongo import MongoStatefulSet, MongoStatefulSetArgs
 from components.mongo.init_job import INIT_SCRIPT
 from components.mongo.pod import READY_SCRIPT, mongod_arguments
@@ -23,7 +25,12 @@ IMAGE = "mongo:8.0.32"
 
 @cache
 def declare(
-    members: int = 1, image: str = IMAGE, name: str = "mongo", one_per_node: bool = False, indexes: str = "{}"
+    members: int = 1,
+    image: str = IMAGE,
+    name: str = "mongo",
+    one_per_node: bool = False,
+    indexes: str = "{}",
+    **more: Any,  # noqa: ANN401 - other arguments of the component
 ) -> Recorded:
     args = MongoStatefulSetArgs(
         namespace="arcade",
@@ -31,11 +38,29 @@ def declare(
         members=members,
         volume_size="2Gi",
         storage_class="fast",
+        context="here",
         database="pacman",
         indexes=json.loads(indexes),
         one_per_node=one_per_node,
+        **more,
     )
     return record(lambda: MongoStatefulSet(name, args))
+
+
+def rotated(times: int) -> Recorded:
+    return declare(rotation=times)
+
+
+def runs(members: int, *, ready: int | None = None, new_volume: str = "") -> RunningMongo:
+    return RunningMongo(
+        members,
+        "fast",
+        "2Gi",
+        IMAGE,
+        members if ready is None else ready,
+        new_volume=new_volume,
+        empty=bool(new_volume),
+    )
 
 
 def spec(kind: str, members: int = 1) -> dict[str, Any]:
@@ -132,26 +157,29 @@ class TestVolumes:
 
 
 class TestSecrets:
-    def test_three_passwords_are_generated_in_letters_and_digits(self) -> None:
-        passwords = {p.name: p.inputs for p in declare().of("RandomPassword")}
-        assert passwords == {
-            "mongo-root": {"length": 32, "special": False},
-            "mongo-app": {"length": 32, "special": False},
-            "mongo-keyfile": {"length": 512, "special": False},
-        }
+    def test_passwords_are_generated_in_letters_and_digits(self) -> None:
+        assert len(declare().of("RandomPassword")) == 4
+        assert all(not p.inputs["special"] and p.inputs["length"] >= 32 for p in declare().of("RandomPassword"))
 
-    def test_the_secret_of_the_application_has_only_its_own_password(self) -> None:
-        assert declare().one("Secret", "mongo-app").manifest["stringData"] == {
-            "username": "pacman",
-            "password": "generated-for-mongo-app",
-        }
+    def test_the_secret_of_a_client_has_only_its_own_password(self) -> None:
+        for role, user in (("app", "pacman"), ("backup", "backup")):
+            assert declare().one("Secret", f"mongo-{role}").manifest["stringData"] == {
+                "username": user,
+                "password": f"generated-for-mongo-{role}",
+            }
+
+    def test_members_get_no_password_of_a_client(self) -> None:
         assert declare().one("Secret", "mongo-root").manifest["stringData"] == {
             "username": "root",
             "password": "generated-for-mongo-root",
             "keyfile": "generated-for-mongo-keyfile",
         }
 
-    def test_the_data_of_both_secrets_is_secret_in_the_state(self) -> None:
+    def test_a_client_gets_its_password_after_the_database_has_it(self) -> None:
+        (job,) = declare().of("Job")
+        assert all(job.urn in declare().one("Secret", f"mongo-{role}").depends_on for role in ("app", "backup"))
+
+    def test_the_data_of_every_secret_is_secret_in_the_state(self) -> None:
         assert all(isinstance(secret.inputs["stringData"], SecretValue) for secret in declare().of("Secret"))
 
     def test_mongod_reads_passwords_from_files_and_not_from_environment_or_arguments(self) -> None:
@@ -297,11 +325,13 @@ class TestInitJob:
 
     def test_the_script_reads_all_that_it_is_given_and_nothing_else(self) -> None:
         (init,) = pod("Job")["containers"]
-        read = set(re.findall(r"process\.env\.([A-Z_]+)", INIT_SCRIPT.read_text()))
-        assert read == environment(init).keys() - {"HOME"}
-        secrets = {path for path, volume in files(pod("Job"), init).items() if "secret" in volume}
-        paths = re.findall(r'secret\("([a-z/]+)"\)', INIT_SCRIPT.read_text())
-        assert {f"/secrets/{path.split('/')[0]}" for path in paths} == secrets
+        script = INIT_SCRIPT.read_text()
+        assert set(re.findall(r"process\.env\.([A-Z_]+)", script)) == environment(init).keys() - {"HOME"}
+        logins = set(re.findall(r"users/([a-z]+)-", script)) | {
+            u["secret"] for u in json.loads(environment(init)["USERS"])
+        }
+        given = rotated(1).one("Secret", "mongo-users").manifest["stringData"]
+        assert {f"{login}-{part}" for login in logins for part in ("username", "password")} == given.keys()
 
     def test_another_image_or_number_of_members_is_another_job(self) -> None:
         assert self.job_name() == self.job_name()
@@ -322,6 +352,109 @@ class TestInitJob:
         assert "command" not in pod("StatefulSet")["containers"][0]
 
 
+class TestMembersComeAndGo:
+    def job_first(self, members: int, running: RunningMongo | None) -> bool:
+        run = declare(members, runs=running)
+        return run.one("Job").urn in run.one("StatefulSet").depends_on
+
+    def test_a_member_leaves_the_set_before_its_pod_goes_and_joins_after_its_pod_came(self) -> None:
+        assert self.job_first(1, runs(3))
+        assert self.job_first(3, runs(5))
+        assert not self.job_first(3, runs(1))
+        assert not self.job_first(3, runs(3))
+        assert not self.job_first(1, None)
+
+    def test_an_up_waits_for_a_member_that_copies_however_long_that_takes(self) -> None:
+        def patience(members: int, running: RunningMongo) -> object:
+            return declare(members, runs=running).one("StatefulSet").options.get("customTimeouts")
+
+        assert patience(3, runs(1)) == {"update": "24h"}
+        assert patience(3, runs(3, ready=2)) == {"update": "24h"}
+        assert not patience(3, runs(3))
+        assert not patience(1, runs(1, ready=0))
+
+    def test_a_lost_volume_is_another_job(self) -> None:
+        names = {
+            declare(runs=runs(1, new_volume=uid)).one("Job").manifest["metadata"]["name"] for uid in ("", "a", "b")
+        }
+        assert len(names) == 3
+
+    def test_everything_of_the_database_waits_for_the_guard(self) -> None:
+        run = declare(3)
+        (guard,) = run.of("Database")
+        parts = [r for r in run.resources if r.kind not in ("Database", "MongoStatefulSet", "Volumes")]
+        later = [r for r in parts if r.kind == "Secret" and r.name in ("mongo-app", "mongo-backup")]
+        assert [r.name for r in parts if guard.urn not in r.depends_on and r not in later] == []
+
+
+class TestRotation:
+    def passwords(self, times: int) -> dict[str, str]:
+        keepers = {p.name: (p.manifest.get("keepers") or {}) for p in rotated(times).of("RandomPassword")}
+        return {name: kept.get("rotation", "0") for name, kept in keepers.items() if "-app" in name}
+
+    def test_each_rotation_changes_one_password_of_two_and_the_user_moves_to_it(self) -> None:
+        assert [self.passwords(times) for times in range(4)] == [
+            {"mongo-app": "0"},
+            {"mongo-app": "0", "mongo-app-2": "1"},
+            {"mongo-app": "1", "mongo-app-2": "1"},
+            {"mongo-app": "1", "mongo-app-2": "2"},
+        ]
+        users = [rotated(times).one("Secret", "mongo-app").manifest["stringData"] for times in range(3)]
+        assert [user["username"] for user in users] == ["pacman", "pacman-2", "pacman"]
+        assert [user["password"] for user in users] == [f"generated-for-mongo-app{s}" for s in ("", "-2", "")]
+
+    def test_members_of_before_and_after_a_rotation_have_a_key_in_common(self) -> None:
+        def keys(times: int) -> list[str]:
+            text: str = rotated(times).one("Secret", "mongo-root").manifest["stringData"]["keyfile"]
+            loaded = yaml.safe_load(text)
+            return [loaded] if isinstance(loaded, str) else loaded
+
+        assert keys(0) == ["generated-for-mongo-keyfile"]
+        assert keys(1) == ["generated-for-mongo-keyfile-2", "generated-for-mongo-keyfile"]
+        assert keys(2) == ["generated-for-mongo-keyfile", "generated-for-mongo-keyfile-2"]
+
+    def test_the_job_can_log_in_with_the_password_before(self) -> None:
+        users = rotated(1).one("Secret", "mongo-users").manifest["stringData"]
+        assert (users["previous-username"], users["previous-password"]) == ("root", "generated-for-mongo-root")
+        assert "previous-username" not in rotated(0).one("Secret", "mongo-users").manifest["stringData"]
+
+    def test_a_rotation_restarts_the_members_and_a_stack_without_one_has_no_mark_of_it(self) -> None:
+        def annotations(times: int) -> object:
+            pod = rotated(times).one("StatefulSet").manifest["spec"]["template"]
+            return pod["metadata"].get("annotations")
+
+        assert [annotations(times) for times in (0, 1, 2)] == [None, {"pacman/rotation": "1"}, {"pacman/rotation": "2"}]
+
+    def test_the_game_gets_the_new_password_before_the_old_user_is_deleted(self) -> None:
+        run = record_program(stack_config("dev") | {"pacman:passwordRotation": "1"})
+        retire = run.one("Job", "mongo-retire")
+        assert run.one("Deployment").urn in run.one("PreviousUsers").depends_on
+        assert retire.parent == run.one("PreviousUsers").urn
+        assert run.one("Deployment").manifest["spec"]["template"]["metadata"]["annotations"] == {"pacman/rotation": "1"}
+        assert retire.manifest["metadata"]["annotations"]["pacman/rotation"] == "1"
+        assert not [job for job in record_program(stack_config("dev")).of("Job") if job.name == "mongo-retire"]
+
+    def test_protection_covers_the_passwords_in_use_and_not_those_that_the_next_rotation_replaces(self) -> None:
+        protected = {p.name for p in declare(rotation=1, protect=True).of("RandomPassword") if p.options.get("protect")}
+        assert protected == {f"mongo-{role}-2" for role in ("root", "app", "backup", "keyfile")}
+
+
+class TestDeletionProtection:
+    def test_namespace_and_stateful_set_are_protected_on_clouds_and_not_on_a_laptop(self) -> None:
+        for stack, expected in (("eks", True), ("aks", True), ("gke", True), ("dev", False)):
+            run = record_program(stack_config(stack))
+            (namespace,) = [r for r in run.of("Namespace") if r.name == "pacman" and r.type.startswith("kubernetes:")]
+            for resource in (namespace, run.one("StatefulSet")):
+                assert bool(resource.options.get("protect")) is expected, (stack, resource.name)
+            assert run.one("Volumes").inputs["retain"] is expected
+
+    def test_the_key_overrides_the_target(self) -> None:
+        run = record_program(stack_config("eks") | {"pacman:deletionProtection": "disabled"})
+        assert not [r.name for r in run.resources if r.options.get("protect")]
+        assert run.one("StorageClass").manifest["reclaimPolicy"] == "Delete"
+        assert record_program(stack_config("eks")).one("StorageClass").manifest["reclaimPolicy"] == "Retain"
+
+
 class TestOutputs:
     def test_the_uri_is_secret_and_logs_in_where_the_user_lives(self) -> None:
         uri = declare(3).one("MongoStatefulSet").outputs["uri"]
@@ -332,7 +465,13 @@ class TestOutputs:
     def test_what_a_client_needs_is_known_without_waiting(self) -> None:
         made: list[MongoStatefulSet] = []
         args = MongoStatefulSetArgs(
-            namespace="arcade", image=IMAGE, members=3, volume_size="2Gi", storage_class="fast", database="pacman"
+            namespace="arcade",
+            image=IMAGE,
+            members=3,
+            volume_size="2Gi",
+            storage_class="fast",
+            context="here",
+            database="pacman",
         )
         record(lambda: made.append(MongoStatefulSet("mongo", args)))
         assert made[0].hosts == ["mongo-0.mongo", "mongo-1.mongo", "mongo-2.mongo"]

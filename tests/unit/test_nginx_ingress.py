@@ -66,12 +66,12 @@ class TestRule:
     def test_an_ingress_with_a_host_answers_to_that_name(self) -> None:
         assert declare("pacman.example").one("Ingress").manifest["spec"]["rules"][0]["host"] == "pacman.example"
 
-    def test_bodies_and_rates_are_limited_for_either_family_of_controllers(self) -> None:
-        annotations = declare().one("Ingress").manifest["metadata"]["annotations"]
-        assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "16k"
-        assert annotations["nginx.org/client-max-body-size"] == "16k"
-        assert annotations["nginx.ingress.kubernetes.io/limit-rps"] == "500"
-        assert annotations["nginx.org/limit-req-rate"] == "500r/s"
+    def test_both_families_of_controllers_get_the_same_limits(self) -> None:
+        annotations = declare(rate=70).one("Ingress").manifest["metadata"]["annotations"]
+        body = annotations["nginx.ingress.kubernetes.io/proxy-body-size"]
+        assert body == annotations["nginx.org/client-max-body-size"]
+        assert annotations["nginx.ingress.kubernetes.io/limit-rps"] == "70"
+        assert annotations["nginx.org/limit-req-rate"] == "70r/s"
 
     def test_a_class_of_thirty_behind_one_address_can_open_the_page_at_once(self) -> None:
         annotations = declare().one("Ingress").manifest["metadata"]["annotations"]

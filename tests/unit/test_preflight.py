@@ -10,7 +10,7 @@ import pytest
 
 from components import cluster
 from components.cluster import Cluster, IngressClass, RunningMongo, TakenHost
-from components.metadata import OURS, STACK, this_stack
+from components.metadata import OURS, STACK
 from stack import preflight, settings
 from tools.recorder import defaults, record, record_program, stack_config
 
@@ -219,97 +219,25 @@ class TestNamespaceOfSomebodyElse:
         owner = preflight.namespace_owner(config(createNamespace="false"), Cluster(namespace=found))
         assert owner == "the stack pacman/other"
 
-    def test_a_stack_that_created_its_namespace_cannot_hand_it_over_since_it_would_delete_it(self) -> None:
-        found = {"labels": dict(OURS), "annotations": {STACK: this_stack()}}
-        known = Cluster(MINIKUBE.storage, NGINX, namespace=found)
-        assert problems(known, createNamespace="false") == [
-            'pacman:createNamespace is "false": must stay true, since this stack created the namespace pacman, and'
-            " would delete it with its scores"
-        ]
-        assert preflight.check(config(), known) == ("standard",)
-
     def test_a_namespace_that_the_program_creates_need_not_exist(self) -> None:
         assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, namespace={})) == ("standard",)
 
 
 class TestRunning:
     @staticmethod
-    def known(members: int = 3, image: str = "mongo:8.0.32") -> Cluster:
-        return Cluster(MINIKUBE.storage, NGINX, mongo=RunningMongo(members, "csi-hostpath-sc", "2Gi", image))
+    def known(*, empty: bool) -> Cluster:
+        runs = RunningMongo(1, "csi-hostpath-sc", "2Gi", "mongo:8.0.32", new_volume="1-2", empty=empty)
+        return Cluster(MINIKUBE.storage, NGINX, mongo=runs)
 
-    def test_fewer_members_are_refused_before_anything_happens(self) -> None:
-        assert problems(self.known(), mongoMembers="1") == [
-            'pacman:mongoMembers is "1": must be 3 or more, as many as run;'
-            " with fewer, the rest could lose its majority"
-        ]
+    def test_lost_volumes_are_a_warning_that_says_where_a_backup_is_restored(self, warned: list[str]) -> None:
+        preflight.check(config(), self.known(empty=True))
+        (line,) = warned
+        assert line.startswith("the volumes of the database in namespace pacman are new: the old ones were deleted")
+        assert "docs/backup.md" in line
 
-    @pytest.mark.parametrize("members", ["3", "5"])
-    def test_as_many_members_and_more_are_accepted(self, members: str) -> None:
-        assert preflight.check(config(mongoMembers=members), self.known()) == ("standard",)
-
-    def test_another_size_or_class_for_volumes_that_exist_is_a_warning(self, warned: list[str]) -> None:
-        preflight.check(config(mongoVolumeSize="4Gi", mongoStorageClass="standard"), self.known(members=1))
-        assert warned == [
-            "pacman:mongoVolumeSize is 4Gi: the volumes were made with 2Gi, and keep that",
-            "pacman:mongoStorageClass is standard: the volumes were made with csi-hostpath-sc, and keep that",
-        ]
-        warned.clear()
-        preflight.check(config(), self.known(members=1))
+    def test_once_a_set_is_in_the_new_volumes_nothing_is_told_any_more(self, warned: list[str]) -> None:
+        preflight.check(config(), self.known(empty=False))
         assert warned == []
-
-    @pytest.mark.parametrize(
-        ("wanted", "made"),
-        [("1.5Gi", "1536Mi"), ("2Gi", "2048Mi"), ("2048Mi", "2Gi"), ("0.5Ti", "512Gi"), ("2G", "2e9")],
-    )
-    def test_an_equal_volume_size_in_another_unit_is_no_difference(
-        self, warned: list[str], wanted: str, made: str
-    ) -> None:
-        runs = RunningMongo(1, "csi-hostpath-sc", made, "mongo:8.0.32")
-        preflight.check(config(mongoVolumeSize=wanted), Cluster(MINIKUBE.storage, NGINX, mongo=runs))
-        assert warned == []
-
-    def test_the_database_is_guarded_if_nothing_else_of_the_cluster_may_be_read(self) -> None:
-        runs = RunningMongo(3, "csi-hostpath-sc", "2Gi", "mongo:6.0.27")
-        assert [line.split(" ")[0] for line in problems(Cluster(mongo=runs), mongoMembers="1")] == [
-            "pacman:mongoMembers",
-            "pacman:mongoImage",
-        ]
-
-    @pytest.mark.parametrize(
-        ("runs", "wanted"), [("sandbox/mongo:6.0.5", "mongo:8.0.32"), ("mongo:9.0.1", "mongo:7.0.43")]
-    )
-    def test_a_mongodb_two_versions_away_from_the_one_that_runs_is_refused(self, runs: str, wanted: str) -> None:
-        assert problems(self.known(1, runs), mongoImage=wanted) == [
-            f'pacman:mongoImage is "{wanted}": must be at most one major version away from {runs}, whose data it could'
-            " not read"
-        ]
-
-    @pytest.mark.parametrize(
-        ("runs", "wanted", "told"),
-        [
-            (
-                "mongo:8.0.32",
-                "mongo:7.0.43",
-                'pacman:mongoImage is "mongo:7.0.43": it cannot read the data where featureCompatibilityVersion was'
-                " raised to 8.0",
-            ),
-            (
-                "mongo:7.0.43",
-                "mongo:8.0.32",
-                'pacman:mongoImage is "mongo:8.0.32": once it runs, db.adminCommand({setFeatureCompatibilityVersion:'
-                " '8.0', confirm: true}) closes the way back to 7.0, and opens the one to the next version",
-            ),
-        ],
-    )
-    def test_a_mongodb_one_version_up_or_down_is_a_warning_that_names_the_step_by_hand(
-        self, warned: list[str], runs: str, wanted: str, told: str
-    ) -> None:
-        preflight.check(config(mongoImage=wanted), self.known(1, runs))
-        assert warned == [told]
-
-    @pytest.mark.parametrize("runs", ["mongo:8.0.40", "mongo", "", f"mongo:8@sha256:{'0' * 64}"])
-    def test_a_mongodb_of_the_same_version_line_or_an_unknown_one_is_accepted(self, runs: str) -> None:
-        assert preflight.check(config(), self.known(1, runs)) == ("standard",)
 
 
 class TestCertificate:

@@ -77,5 +77,10 @@ def test_the_credentials_are_nowhere_but_in_the_secret() -> None:
 def test_without_credentials_in_the_config_there_is_no_secret_of_them() -> None:
     recorded = run()
     assert recorded.of("RegistryCredentials") == []
-    assert {secret.name for secret in recorded.of("Secret")} == {"mongo-root", "mongo-app"}
+    assert {secret.name for secret in recorded.of("Secret")} == {
+        "mongo-root",
+        "mongo-users",
+        "mongo-app",
+        "mongo-backup",
+    }
     assert [pull_secrets(recorded, workload) for workload in WORKLOADS] == [None] * 3

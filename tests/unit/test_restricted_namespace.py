@@ -20,22 +20,9 @@ def test_the_namespace_has_the_name_of_the_component(run: Recorded) -> None:
     assert run.one("Namespace").manifest["metadata"]["name"] == "arcade"
 
 
-def test_the_namespace_enforces_restricted_pods_and_warns_of_others(run: Recorded) -> None:
-    labels = run.one("Namespace").manifest["metadata"]["labels"]
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert labels["pod-security.kubernetes.io/warn"] == "restricted"
-
-
 def test_a_cluster_upgrade_does_not_change_what_restricted_means(run: Recorded) -> None:
     labels = run.one("Namespace").manifest["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce-version"].startswith("v1.")
-
-
-def test_a_pod_that_no_other_policy_opens_gets_no_traffic(run: Recorded) -> None:
-    policy = run.one("NetworkPolicy").manifest
-    assert policy["metadata"]["name"] == "default-deny"
-    assert policy["metadata"]["namespace"] == "arcade"
-    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 
 def test_the_name_of_the_namespace_is_an_output(run: Recorded) -> None:

@@ -5,6 +5,7 @@ a real preview says of a real change. No test here can show that GitHub answers 
 """
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,17 +15,25 @@ from typing import Any
 
 import pytest
 
-from review import comment, preview
+from review import commits, preview
 from review.__main__ import main
 from review.comment import MARKER, MOST, PullRequest, write
+from review.commits import commit_that_intends
 from review.preview import DATA, Change, Preview, read
 from tools.recorder import ROOT
 
 URN = "urn:pulumi:dev::pacman::pacman:index:X$kubernetes:"
 
 
+GENERATED = "random:index/randomPassword:RandomPassword"
+
+
 def step(op: str, kind: str, name: str, diff: Mapping[str, str] | None = None, **states: Any) -> dict[str, Any]:  # noqa: ANN401
-    """An event of the log: what happens to one resource, as the engine says it. `kind` may be a whole type."""
+    """An event of the log: what happens to one resource, as the engine says it. `kind` may be a whole type.
+
+    Args:
+        states: The inputs of the resource, `old` and `new`.
+    """
     details = {path: {"diffKind": each} for path, each in diff.items()} if diff is not None else None
     inputs = {state: {"inputs": each} for state, each in states.items()}
     meta = {
@@ -36,12 +45,20 @@ def step(op: str, kind: str, name: str, diff: Mapping[str, str] | None = None, *
     return {"resourcePreEvent": {"metadata": meta | inputs}}
 
 
+def protect(event: dict[str, Any], *states: str) -> dict[str, Any]:
+    """A step whose resource is protected in its old or new state."""
+    for state in states:
+        event["resourcePreEvent"]["metadata"].setdefault(state, {"inputs": {}})["protect"] = True
+    return event
+
+
 def summary(**counts: int) -> dict[str, Any]:
     return {"summaryEvent": {"resourceChanges": {op.replace("_", "-"): n for op, n in counts.items()}}}
 
 
-def diagnostic(severity: str, message: str) -> dict[str, Any]:
-    return {"diagnosticEvent": {"severity": severity, "message": message}}
+def diagnostic(severity: str, message: str, urn: str = "") -> dict[str, Any]:
+    about = {"urn": urn} if urn else {}
+    return {"diagnosticEvent": {"severity": severity, "message": message, **about}}
 
 
 class TestRead:
@@ -101,14 +118,66 @@ class TestRead:
         found = read("dev", 1, events, "error: preview failed")
         assert (found.errors, found.warnings) == (["pacman:target is wrong"], ["a warning"])
 
+    def test_a_protected_resource_is_told_by_its_change_and_not_by_the_messages_of_the_engine(self) -> None:
+        urn = f"{URN}StatefulSet::mongo"
+        events = [
+            protect(step("delete", "StatefulSet", "mongo", old={}), "old"),
+            # As Pulumi 3.259 says it.
+            diagnostic(
+                "error",
+                f'Preview failed: resource "{urn}" cannot be deleted\nbecause it is protected. To unprotect the'
+                " resource, either remove the `protect` flag from the resource in your Pulumi program and run"
+                f" `pulumi up`, or use the command:\n`pulumi state unprotect '{urn}'`\n",
+                urn,
+            ),
+            diagnostic("error", "preview failed\n"),
+            summary(same=30),
+        ]
+        found = read("dev", 1, events, "error: preview failed")
+        assert [change.protected for change in found.changes] == [True]
+        assert found.counts == {"delete": 1, "same": 30}
+        assert found.errors == []
+
+    def test_other_errors_stay_beside_those_of_a_protected_resource(self) -> None:
+        urn = f"{URN}StatefulSet::mongo"
+        parts = [
+            diagnostic("error", f'unable to replace resource "{urn}"\nas it is currently marked for protection.', urn),
+            protect(step("create-replacement", "StatefulSet", "mongo", old={}, new={}), "old", "new"),
+            protect(step("delete-replaced", "StatefulSet", "mongo", old={}), "old"),
+            diagnostic("error", "the cluster is gone", urn),
+            diagnostic("error", "preview failed"),
+        ]
+        found = read("dev", 1, parts)
+        assert [change.protected for change in found.changes] == [True]
+        assert found.errors == ["the cluster is gone"]
+
+    @pytest.mark.parametrize("op", ["update", "replace"])
+    def test_what_a_change_unprotects_or_only_updates_is_not_refused(self, op: str) -> None:
+        states = ("old",) if op == "replace" else ("old", "new")
+        (change,) = read("dev", 0, [protect(step(op, "StatefulSet", "mongo", old={}, new={}), *states)]).changes
+        assert not change.protected
+
+    def test_a_replacement_without_kinds_of_differences_still_names_the_fields_that_force_it(self) -> None:
+        parts = [
+            step(op, GENERATED, "a", None, **states)
+            for op, states in (
+                ("delete-replaced", {"old": {"length": 8}}),
+                ("replace", {"old": {"length": 8}, "new": {"length": 9}}),
+            )
+        ]
+        # As the stand-in of the random provider says it.
+        parts[1]["resourcePreEvent"]["metadata"] |= {"keys": ["length"], "diffs": ["length"]}
+        (change,) = read("dev", 0, parts).changes
+        assert (change.forced_by, change.fields) == (["length"], ["length: 8 → 9"])
+
     def test_a_preview_that_failed_before_the_first_event_has_the_error_of_stderr(self) -> None:
         assert read("dev", 1, [], "note\nerror: no stack named 'dev' found").errors == [
             "error: no stack named 'dev' found"
         ]
 
     def test_a_preview_is_the_same_after_a_round_through_a_file(self) -> None:
-        change = Change("update", "Service", "x", ["a: 1 → 2"], ["a"], "it matters")
-        found = Preview("dev", 1, {"update": 1}, [change], ["v"], ["e"], ["w"])
+        change = Change("update", "Service", "x", ["a: 1 → 2"], ["a"], "it matters", destructive=True, protected=True)
+        found = Preview("dev", 1, {"update": 1}, [change], ["v"], ["e"], ["w"], "abc1234")
         assert Preview.from_json(found.to_json()) == found
         with pytest.raises(ValueError, match="not a preview"):
             Preview.from_json("{}")
@@ -122,15 +191,53 @@ class TestComment:
         assert "The manifests are the same for every stack." in text
 
     @pytest.mark.parametrize("op", ["replace", "delete"])
-    def test_a_change_that_is_about_data_gets_a_caution_with_its_reason(self, op: str) -> None:
-        change = Change(op, "StatefulSet", "mongo", forced_by=["spec.x"], about_data="MongoDB stops")
+    def test_a_change_of_data_gets_a_caution_with_its_reason(self, op: str) -> None:
+        change = Change(op, "StatefulSet", "mongo", forced_by=["spec.x"], about_data="MongoDB stops", destructive=True)
         text = write([Preview("dev", 0, {op: 1}, [change])], "")
         assert f"> [!CAUTION]\n> `dev`: **`StatefulSet mongo` is {op}d** (`spec.x`): MongoDB stops." in text
+        assert "the check fails" not in text, "nobody asked whether it is intended"
 
-    def test_a_caution_of_one_stack_comes_before_a_note_of_another(self) -> None:
-        change = Change("delete", "StatefulSet", "mongo", about_data="MongoDB stops")
-        text = write([Preview("aks", 0, warnings=["w"]), Preview("eks", 0, changes=[change])], "")
-        assert text.index("[!CAUTION]") < text.index("[!NOTE]")
+    def test_a_change_beside_the_data_gets_a_note_after_the_table(self) -> None:
+        change = Change("delete", "StorageClass", "fast", about_data="volumes that exist keep working")
+        text = write([Preview("dev", 0, {"delete": 1}, [change], intended_by="")], "")
+        assert text.index("| `dev` |") < text.index("> [!NOTE]\n> `dev`: **`StorageClass fast` is deleted**")
+        assert "CAUTION" not in text
+        assert "| ok |" in text
+
+    def test_the_first_lines_say_what_is_lost_and_how_a_change_says_that_it_is_intended(self) -> None:
+        changes = [
+            Change("delete", "StorageClass", "fast", about_data="volumes that exist keep working"),
+            Change("delete", "Namespace", "pacman", about_data="all is deleted", destructive=True),
+        ]
+        previews = [Preview("aks", 1, errors=["e"]), Preview("acme/dev", 0, {"delete": 2}, changes, intended_by="")]
+        first, second, *_ = write(previews, "").partition("\n\n")[2].split("\n\n")
+        assert first == (
+            "> [!CAUTION]\n> `acme/dev`: **the check fails, because this change replaces or deletes data.** If that is"
+            " intended, add the line `Deletes-Data: acme/dev` to the message of a commit."
+        )
+        assert second == "> [!CAUTION]\n> `acme/dev`: **`Namespace pacman` is deleted**: all is deleted."
+
+    @pytest.mark.parametrize(("intended_by", "verdict"), [("", "**replaces or deletes data**"), ("abc1234", "ok")])
+    def test_the_row_of_a_stack_says_whether_its_data_may_go(self, intended_by: str, verdict: str) -> None:
+        change = Change("delete", "Namespace", "pacman", about_data="all is deleted", destructive=True)
+        text = write([Preview("dev", 0, {"delete": 1}, [change], intended_by=intended_by)], "")
+        assert f"| `dev` |  |  |  | 1 |  | {verdict} |" in text
+        assert ("The commit `abc1234` says that it is intended." in text) == bool(intended_by)
+        assert ("the check fails" in text) != bool(intended_by)
+        assert "**`Namespace pacman` is deleted**" in text
+
+    def test_a_protected_resource_says_what_to_deploy_first_also_where_it_is_no_data(self) -> None:
+        changes = [
+            Change("delete", "Namespace", "pacman", about_data="all is deleted", destructive=True, protected=True),
+            Change("replace", "Service", "x", protected=True),
+        ]
+        text = write([Preview("dev", 1, {}, changes, intended_by="abc1234")], "")
+        reason = (
+            "The stack protects it, so the preview fails: first deploy `deletionProtection: false`, in its own change."
+        )
+        assert f"> [!CAUTION]\n> `dev`: **`Namespace pacman` is deleted**: all is deleted. {reason}" in text
+        assert f"> [!CAUTION]\n> `dev`: **`Service x` is replaced**: {reason}" in text
+        assert "| **failed** |" in text
 
     def test_a_change_that_is_not_about_data_gets_no_caution(self) -> None:
         changes = [
@@ -169,7 +276,7 @@ class TestComment:
 
     def test_text_of_a_change_outside_a_block_is_code_that_mentions_nobody(self) -> None:
         bad = "x`** | <img src=y>\n\n# @everybody"
-        change = Change("delete", "Namespace", bad, forced_by=[bad], about_data="all is deleted")
+        change = Change("delete", "Namespace", bad, forced_by=[bad], about_data="all is deleted", destructive=True)
         text = write([Preview(bad, 1, {}, [change], errors=[bad]), Preview("eks", 1, violations=[bad])], "")
         outside = text.partition("<details>")[0]
         shown = "x'** / <img src=y> # @everybody"
@@ -286,6 +393,31 @@ class TestAboutData:
     def about(self, *events: Mapping[str, Any]) -> list[str]:
         return [each.about_data for each in read("dev", 0, events).changes]
 
+    def destroys(self, *events: Mapping[str, Any]) -> bool:
+        return bool(read("dev", 0, events).destructive)
+
+    @pytest.mark.parametrize("op", ["replace", "delete"])
+    @pytest.mark.parametrize(
+        ("kind", "destroys"),
+        [
+            ("kubernetes:core/v1:Namespace", True),
+            ("kubernetes:apps/v1:StatefulSet", True),
+            ("kubernetes:core/v1:PersistentVolumeClaim", True),
+            (GENERATED, True),
+            ("kubernetes:storage.k8s.io/v1:StorageClass", False),
+            ("kubernetes:storage.k8s.io/v1:StorageClassPatch", False),
+            ("kubernetes:apps/v1:Deployment", False),
+            ("kubernetes:core/v1:Secret", False),
+        ],
+    )
+    def test_only_namespace_database_claims_and_passwords_are_data(self, kind: str, op: str, destroys: bool) -> None:
+        states = {"old": {"length": 8}} | ({"new": {"length": 9}} if op == "replace" else {})
+        assert self.destroys(step(op, kind, "x", None, **states)) is destroys
+
+    @pytest.mark.parametrize("op", ["create", "update"])
+    def test_a_created_or_updated_database_is_no_loss(self, op: str) -> None:
+        assert not self.destroys(step(op, "StatefulSet", "mongo", old={}, new={}))
+
     @pytest.mark.parametrize(("op", "told"), [("replace", "starts again on the same volumes"), ("delete", "stay")])
     def test_a_statefulset_keeps_the_scores_and_only_a_replaced_one_starts_again(self, op: str, told: str) -> None:
         (about,) = self.about(step(op, "StatefulSet", "mongo"))
@@ -306,14 +438,42 @@ class TestAboutData:
             f"urn:pulumi:dev::pacman::{parent}$kubernetes:core/v1:Namespace::pacman-ingress"
         )
         assert self.about(event) == [""]
+        assert not self.destroys(event)
 
     def test_a_dynamic_resource_of_the_program_is_not_a_namespace_of_kubernetes(self) -> None:
         assert self.about(step("replace", "pulumi-python:dynamic/pacman:Namespace", "namespace")) == [""]
 
-    @pytest.mark.parametrize(("op", "told"), [("replace", "keeps the old password"), ("delete", "forgets a password")])
-    def test_a_password_that_goes_says_what_mongodb_still_knows(self, op: str, told: str) -> None:
-        (about,) = self.about(step(op, "random:index/randomPassword:RandomPassword", "mongo-app"))
-        assert told in about
+    @pytest.mark.parametrize(
+        ("op", "states", "told"),
+        [
+            ("replace", {"old": {"length": 8}, "new": {"length": 9}}, "keeps the old password"),
+            # `pulumi up --replace`
+            ("replace", {"old": {"keepers": {"a": "1"}}, "new": {"keepers": {"a": "1"}}}, "keeps the old password"),
+            ("delete", {"old": {"keepers": {"a": "1"}}}, "forgets a password"),
+        ],
+    )
+    def test_a_password_that_goes_says_what_mongodb_still_knows(
+        self, op: str, states: Mapping[str, Any], told: str
+    ) -> None:
+        event = step(op, GENERATED, "mongo-app", **states)
+        assert told in self.about(event)[0]
+        assert self.destroys(event)
+
+    @pytest.mark.parametrize("old", [{}, {"keepers": {"rotation": "1"}}], ids=["the first", "the second"])
+    def test_a_rotation_of_a_password_is_no_loss(self, old: Mapping[str, Any]) -> None:
+        states = {"old": {"length": 8, **old}, "new": {"length": 8, "keepers": {"rotation": "2"}}}
+        parts = [
+            step("create-replacement", GENERATED, "mongo-app", **states),
+            step("replace", GENERATED, "mongo-app", **states),
+            step("delete-replaced", GENERATED, "mongo-app", old=states["old"]),
+        ]
+        assert "rotation" in self.about(*parts)[0]
+        assert not self.destroys(*parts)
+
+    def test_an_old_password_that_an_interrupted_rotation_left_in_the_state_is_no_loss(self) -> None:
+        states = {"old": {"keepers": {"rotation": "2"}}, "new": {"keepers": {"rotation": "2"}}}
+        left = step("delete-replaced", GENERATED, "mongo-app", old={"keepers": {"rotation": "1"}})
+        assert not self.destroys(step("same", GENERATED, "mongo-app", None, **states), left)
 
     def test_every_type_says_it_differently_for_a_replacement_and_for_a_deletion_unless_both_lose_everything(
         self,
@@ -324,6 +484,134 @@ class TestAboutData:
 
     def test_a_created_statefulset_is_not_about_data(self) -> None:
         assert self.about(step("create", "StatefulSet", "mongo")) == [""]
+
+
+class Repository:
+    """A git repository whose first commit is the base of every change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.commit("the base\n\nDeletes-Data: dev")
+
+    def git(self, *arguments: str) -> str:
+        """Runs git, under a made-up name."""
+        who = ["-c", "user.name=author", "-c", "user.email=author@pacman.example"]
+        command = ["git", *who, *arguments]
+        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, message: str) -> str:
+        """Makes a commit; returns its short name."""
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "--short", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path)
+
+
+class TestIntended:
+    """A commit says that the change may replace or delete the data of a stack."""
+
+    LOSS = Change("delete", "Namespace", "pacman", about_data="all is deleted", destructive=True)
+
+    def run(self, monkeypatch: pytest.MonkeyPatch, repository: Repository, *options: str, change: Change = LOSS) -> int:
+        monkeypatch.chdir(repository.folder)
+        monkeypatch.setattr(preview, "run", lambda stack: Preview(stack, 0, {"delete": 1}, [change]))
+        return main(["preview", "dev", *options])
+
+    def test_a_change_that_deletes_data_fails_and_says_what_to_write(
+        self, monkeypatch: pytest.MonkeyPatch, repository: Repository, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        repository.commit("Tidy up")
+        assert self.run(monkeypatch, repository) == 1
+        printed = capsys.readouterr()
+        assert printed.err == (
+            "error: dev: the change replaces or deletes data: delete Namespace pacman; if that is intended, add the"
+            " line `Deletes-Data: dev` to the message of a commit\n"
+        )
+        assert "**the check fails" in printed.out
+
+    def test_a_change_that_says_so_passes_and_its_preview_names_the_commit(
+        self, monkeypatch: pytest.MonkeyPatch, repository: Repository
+    ) -> None:
+        name = repository.commit("Move\n\nDeletes-Data: dev")
+        out = repository.folder / "previews/dev.json"
+        assert self.run(monkeypatch, repository, "--out", str(out)) == 0
+        assert Preview.from_json(out.read_text()).intended_by == name
+
+    def test_the_preview_of_a_failed_check_is_there_for_the_comment(
+        self, monkeypatch: pytest.MonkeyPatch, repository: Repository
+    ) -> None:
+        repository.commit("Tidy up")
+        out = repository.folder / "dev.json"
+        assert self.run(monkeypatch, repository, "--out", str(out)) == 1
+        assert [each.title for each in Preview.from_json(out.read_text()).unintended] == ["delete Namespace pacman"]
+
+    def test_a_preview_that_fails_stays_a_failure_whatever_a_commit_says(
+        self, monkeypatch: pytest.MonkeyPatch, repository: Repository
+    ) -> None:
+        repository.commit("Move\n\nDeletes-Data: dev")
+        monkeypatch.chdir(repository.folder)
+        monkeypatch.setattr(preview, "run", lambda stack: Preview(stack, 255, {}, [self.LOSS], errors=["e"]))
+        assert main(["preview", "dev"]) == 1
+
+    def test_without_the_commits_a_loss_fails_and_other_changes_do_not(
+        self, monkeypatch: pytest.MonkeyPatch, repository: Repository, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As in a clone of one commit, or outside a repository."""
+        assert self.run(monkeypatch, repository) == 1
+        assert capsys.readouterr().err.startswith("error: base is HEAD^1: must be a commit of this clone")
+        assert self.run(monkeypatch, repository, change=Change("update", "Service", "x")) == 0
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "Move\n\nDeletes-Data: dev",
+            "Move\n\nDeletes-Data: acme/prod\nDeletes-Data: dev\n\nReviewed-by: somebody",
+            "Deletes-Data: dev",
+            # As GitHub joins the commits of a pull request that it squashes.
+            "The title (#7)\n\n* Tidy up\n\n* Deletes-Data: dev\n\n* Tidy up",
+            "The title (#7)\n\n* Move\n\nDeletes-Data: dev\n\n* Tidy up",
+        ],
+    )
+    def test_the_line_may_stand_anywhere_in_a_message(self, repository: Repository, message: str) -> None:
+        name = repository.commit(message)
+        assert commit_that_intends("dev", "HEAD^1", repository.folder) == name
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "Move",
+            "Move\n\nDeletes-Data: dev2",
+            "Move\n\nDeletes-Data: acme/dev",
+            "Move\n\nDeletes-Data:",
+            "Move\n\nNo more Deletes-Data: dev",
+            "Move\n\nDeletes-Data: dev, says the comment",
+        ],
+    )
+    def test_a_line_about_another_stack_or_in_a_sentence_says_nothing(
+        self, repository: Repository, message: str
+    ) -> None:
+        repository.commit(message)
+        assert commit_that_intends("dev", "HEAD^1", repository.folder) == ""
+
+    def test_all_commits_of_a_pull_request_count_and_none_of_its_base(self, repository: Repository) -> None:
+        """GitHub checks out a merge of the two, for a pull request, and after a merge that keeps its commits."""
+        repository.git("checkout", "--quiet", "-b", "topic")
+        name = repository.commit("Move\n\nDeletes-Data: dev")
+        repository.commit("Tidy up")
+        repository.git("checkout", "--quiet", "main")
+        repository.commit("Another pull request\n\nDeletes-Data: prod")
+        repository.git("merge", "--quiet", "--no-ff", "--message", "Merge topic into main", "topic")
+        assert commit_that_intends("dev", "HEAD^1", repository.folder) == name
+        assert commit_that_intends("prod", "HEAD^1", repository.folder) == ""
+
+    def test_the_next_commit_does_not_inherit_the_line(self, repository: Repository) -> None:
+        repository.commit("Move\n\nDeletes-Data: dev")
+        repository.commit("Tidy up")
+        assert commit_that_intends("dev", "HEAD^1", repository.folder) == ""
 
 
 class TestApproved:
@@ -450,7 +738,7 @@ class TestPullRequest:
     ) -> None:
         for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN", "PR"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(comment, "changed_manifests", lambda base: "")
+        monkeypatch.setattr(commits, "changed_manifests", lambda base: "")
         assert main(["comment", "--base", "main", "--post"]) == 1
         told = "error: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PR must be set to post a comment\n"
         assert capsys.readouterr().err == told
@@ -459,7 +747,7 @@ class TestPullRequest:
         self, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "dev.json").write_text(Preview("dev", 0, {"same": 3}).to_json())
-        monkeypatch.setattr(comment, "changed_manifests", lambda base: f"diff from {base}")
+        monkeypatch.setattr(commits, "changed_manifests", lambda base: f"diff from {base}")
         given = {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "we/pacman", "GITHUB_TOKEN": "t", "PR": "7"}
         for name, value in given.items():
             monkeypatch.setenv(name, value)

@@ -21,8 +21,9 @@ ARROWS = {
     "policy": {"components"},
     "review": set(),
     "tools": {"components", "stack"},
-    # It measures the sandbox.
-    "tools.bench": {"sandbox"},
+    # They measure and break the sandbox.
+    "tools.bench": {"sandbox", "tools"},
+    "tools.chaos": {"components", "sandbox", "tools"},
     "sandbox": set(),
     "examples": {"components"},
 }

@@ -456,6 +456,29 @@ class TestKernel:
 
 
 class TestNodes:
+    def test_an_image_is_loaded_once_and_again_after_another_one_has_had_its_name(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        loaded: list[str] = []
+
+        def run(_: node.Node, *command: str) -> subprocess.CompletedProcess[str]:
+            if "import" in command:
+                loaded.append(command[-1].removeprefix("/opt/parts/"))
+            return subprocess.CompletedProcess(command, 0, "", "")
+
+        monkeypatch.setattr(node.Node, "run", run)
+        monkeypatch.setattr(node, "STATE", tmp_path / "state")
+        monkeypatch.setattr(builder, "PARTS", tmp_path)
+        node.FIRST.data.mkdir(parents=True)
+        one, same_name, other = (Part(name, 1, _build_thing) for name in ("one", "same-name", "other"))
+        for part, file in ((one, "mongo-1.tar"), (same_name, "mongo-1.tar"), (other, "mongo-2.tar")):
+            part.folder.mkdir()
+            (part.folder / file).touch()
+        for wanted in ([one], [one], [one, other], [one], [one, other], [same_name], [one]):
+            node.FIRST.load_images(wanted)
+        names = [Path(archive).parent.name.rpartition("-")[0] for archive in loaded]
+        assert names == ["one", "other", "same-name", "one"]
+
     def test_nodes_are_called_as_minikube_calls_them_and_share_nothing(self) -> None:
         assert [each.name for each in node.ALL] == ["minikube", "minikube-m02", "minikube-m03"]
         for own in ("name", "address", "zone", "link", "cgroup", "folder"):

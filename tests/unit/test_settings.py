@@ -6,7 +6,7 @@ a wrong type before the program runs, it cannot prove.
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 import pulumi
@@ -71,43 +71,8 @@ class TestOneTruth:
 
 
 class TestWhatIsLegal:
-    def test_the_defaults_are_the_lesson_on_minikube(self) -> None:
-        assert load() == Settings(
-            target=TARGETS["minikube"],
-            context="minikube",
-            namespace="pacman",
-            create_namespace=True,
-            labels={},
-            annotations={},
-            image_pull_secrets=(),
-            image_pull_config="",
-            node_selector={},
-            tolerations=(),
-            default_storage_class="csi-hostpath-sc",
-            demote_storage_classes=("standard",),
-            mongo_image="mongo:8.0.32",
-            mongo_members=1,
-            mongo_spread="prefer",
-            mongo_volume_size="2Gi",
-            mongo_storage_class="csi-hostpath-sc",
-            mongo_memory=("512Mi", "1Gi"),
-            mongo_cpu=("100m",),
-            pacman_image=DECLARED["pacmanImage"]["default"],
-            pacman_replicas=1,
-            pacman_max_replicas=0,
-            pacman_location=True,
-            pacman_memory=("96Mi", "256Mi"),
-            pacman_cpu=("25m",),
-            pacman_log_level="warn",
-            ingress_host="",
-            ingress_class="nginx",
-            ingress_controller="existing",
-            ingress_chart="",
-            ingress_scope="",
-            ingress_rate_limit=500,
-            ingress_tls_secret="",
-            ingress_tls_issuer="",
-        )
+    def test_the_defaults_are_the_lesson_on_minikube_as_the_stack_dev_deploys_it(self) -> None:
+        assert load() == settings.load(defaults() | stack_config("dev"))
 
     @pytest.mark.parametrize("stack", stacks())
     def test_every_committed_stack_loads(self, stack: str) -> None:
@@ -125,6 +90,10 @@ class TestWhatIsLegal:
             ({"mongoVolumeSize": "1.5Ti"}, "mongo_volume_size", "1.5Ti"),
             ({"mongoVolumeSize": "20G"}, "mongo_volume_size", "20G"),
             ({"mongoVolumeSize": str(2**30)}, "mongo_volume_size", str(2**30)),
+            ({"backupSchedule": "*/15 0-6,22 1 JAN-jun ?"}, "backup_schedule", "*/15 0-6,22 1 JAN-jun ?"),
+            ({"backupSchedule": "@hourly"}, "backup_schedule", "@hourly"),
+            ({"backupSchedule": ""}, "backup_schedule", ""),
+            ({"backupVolumeSize": "64Mi"}, "backup_volume_size", "64Mi"),
             ({"pacmanReplicas": "100"}, "pacman_replicas", 100),
             ({"pacmanLocation": "false"}, "pacman_location", False),
             ({"ingressHost": "pacman.example"}, "ingress_host", "pacman.example"),
@@ -133,7 +102,7 @@ class TestWhatIsLegal:
             ({"demoteStorageClasses": '["standard","slow"]'}, "demote_storage_classes", ("standard", "slow")),
             ({"demoteStorageClasses": '["slow","slow"]'}, "demote_storage_classes", ("slow",)),
             ({"mongoImage": "mirror.example:5000/lib/mongo:7.0.43"}, "mongo_image", None),
-            ({"mongoImage": f"mongo@{DIGEST}"}, "mongo_image", f"mongo@{DIGEST}"),
+            ({"mongoImage": f"mongo:8.0@{DIGEST}"}, "mongo_image", f"mongo:8.0@{DIGEST}"),
             ({"mongoSpread": "require"}, "mongo_spread", "require"),
             ({"pacmanMaxReplicas": "1"}, "pacman_max_replicas", 1),
             ({"ingressClass": "arcade"}, "ingress_class", "arcade"),
@@ -203,7 +172,9 @@ class TestWhatIsLegal:
     def test_only_eks_gets_a_class_that_is_made_for_it(self) -> None:
         made = load(target="eks", ingressChart=CHART, namespace="arcade")
         assert made.default_storage_class == made.mongo_storage_class == "arcade-gp3"
-        assert made.new_storage_class == TARGETS["eks"].new_storage_class
+        new = TARGETS["eks"].new_storage_class
+        assert new is not None
+        assert made.new_storage_class == replace(new, reclaim_policy="Retain"), "data on a cloud are protected"
         assert load(target="aks", ingressChart=CHART).mongo_storage_class == "managed-csi"
         assert load(target="gke", ingressChart=CHART).mongo_storage_class == "standard-rwo"
         others = [load(target=target, ingressChart=CHART) for target in ("aks", "gke")]
@@ -238,6 +209,7 @@ BARE = "must be a bare host name: no scheme, no port, no path"
 ADDRESS = "must be a name; leave it empty and the Ingress answers on its bare address"
 LABEL = "must be a DNS label"
 OWN = "must be a namespace of its own"
+CRON = "must be a cron schedule of five fields"
 COUNT = "must be a number from 1 to 100"
 MEMBERS = "must be 1, 3 or 5, or 0"
 MOST = "must be a number from 1 to 100, or 0"
@@ -360,10 +332,17 @@ BAD: list[tuple[str, str, str]] = [
     ("mongoImage", "mongo:8.2.1", LINES),
     ("mongoImage", "mongo:4.4.29", LINES),
     ("mongoImage", "mirror.example/mongo:6.0.27", LINES),
-    ("mongoImage", "sandbox/mongo:6.0.4", "allowed: 6.0 from 6.0.5"),
+    ("mongoImage", "sandbox/mongo:6.0.4", "allowed: 5.0 from 5.0.4, 6.0 from 6.0.5"),
     ("mongoImage", "Mongo:8.0.32", REFERENCE),
     ("mongoImage", "mongo:8.0.32@sha256:abc", REFERENCE),
     ("mongoImage", "mongo :8.0.32", REFERENCE),
+    ("mongoImage", f"mongo@{DIGEST}", "must have a tag that says the version"),
+    ("mongoFeatureCompatibility", "8", "must be major and minor version in quotes, such as '8.0', or empty"),
+    ("mongoFeatureCompatibility", "8.0.32", "must be major and minor version in quotes, such as '8.0', or empty"),
+    ("passwordRotation", "-1", "must be a number from 0 to 100000"),
+    ("passwordRotation", "now", "must be a number from 0 to 100000"),
+    ("deletionProtection", "true", "must be enabled or disabled, or empty"),
+    ("deletionProtection", "on", "must be enabled or disabled, or empty"),
     ("mongoMembers", "-1", MEMBERS),
     ("mongoMembers", "2", MEMBERS),
     ("mongoMembers", "4", MEMBERS),
@@ -390,6 +369,17 @@ BAD: list[tuple[str, str, str]] = [
     ("pacmanImage", "font/pacman:1.0.0", "use saintdle/pacman"),
     ("pacmanImage", "mirror.example/ifont/pacman-nodejs-app:1.0.0", "use saintdle/pacman"),
     ("pacmanImage", "shuguet/pacman:0.2.0", "use saintdle/pacman"),
+    ("backupSchedule", "daily", CRON),
+    ("backupSchedule", "@daly", CRON),
+    ("backupSchedule", "17 3 * *", CRON),
+    ("backupSchedule", "17 3 * * * *", CRON),
+    ("backupSchedule", "TZ=UTC 17 3 * * *", CRON),
+    ("backupSchedule", "17 3 * * *; x", CRON),
+    ("backupKeep", "0", "must be a number from 1 to 1000"),
+    ("backupKeep", "1001", "must be a number from 1 to 1000"),
+    ("backupVolumeSize", "1", "must be 64Mi or more"),
+    ("backupVolumeSize", "big", "must be a Kubernetes quantity"),
+    ("backupClaim", "My_Claim", "must be a Kubernetes name"),
     ("pacmanReplicas", "0", COUNT),
     ("pacmanReplicas", "-3", COUNT),
     ("pacmanReplicas", "101", COUNT),
@@ -581,12 +571,46 @@ def test_legal_values_are_taken(given: dict[str, str], field: str, value: object
     assert getattr(load(**given), field) == value
 
 
-def test_a_project_with_a_name_of_its_own_keeps_the_keys_of_its_stack_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulumi, "get_project", lambda: "arcade")
-    declared = {key.replace("pacman:", "arcade:"): value for key, value in defaults().items()}
-    loaded = settings.load(declared | {"pacman:namespace": "games"})
-    assert (loaded.namespace, loaded.mongo_image) == ("games", "mongo:8.0.32")
-    assert settings.load(declared | {"arcade:namespace": "games"}).namespace == "games"
+class TestARenamedProject:
+    @pytest.fixture(autouse=True)
+    def rename(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pulumi, "get_project", lambda: "arcade")
+
+    def load(self, **given: str) -> Settings:
+        declared = {key.replace("pacman:", "arcade:"): value for key, value in defaults().items()}
+        return settings.load(declared | {key.replace("_", ":"): value for key, value in given.items()})
+
+    def test_the_keys_of_its_stack_files_still_count(self) -> None:
+        loaded = self.load(pacman_namespace="games")
+        assert (loaded.namespace, loaded.mongo_image) == ("games", "mongo:8.0.32")
+
+    def test_a_key_may_be_set_under_the_new_name(self) -> None:
+        assert self.load(arcade_namespace="games").namespace == "games"
+
+    def test_a_key_with_one_value_under_both_names_is_accepted(self) -> None:
+        assert self.load(arcade_namespace="games", pacman_namespace="games").namespace == "games"
+
+    @pytest.mark.parametrize(
+        ("key", "values"),
+        [
+            ("context", ("acme", "minikube")),
+            ("pacmanLocation", ("false", "true")),
+            ("demoteStorageClasses", ('["slow"]', '["standard"]')),
+        ],
+    )
+    def test_a_key_with_different_values_under_both_names_is_refused(self, key: str, values: tuple[str, str]) -> None:
+        given = dict(zip((f"arcade_{key}", f"pacman_{key}"), values, strict=True))
+        with pytest.raises(pulumi.RunError) as raised:
+            self.load(**given)
+        assert str(raised.value) == (
+            f"arcade:{key} and pacman:{key} have different values: set only one of them;"
+            f" `pulumi config rm pacman:{key}` removes the second"
+        )
+
+    def test_a_key_of_the_stack_file_overrides_any_default(self) -> None:
+        """The engine passes each default under the new name."""
+        loaded = self.load(pacman_pacmanLocation="false", pacman_demoteStorageClasses="[]", pacman_pacmanReplicas="2")
+        assert (loaded.pacman_location, loaded.demote_storage_classes, loaded.pacman_replicas) == (False, (), 2)
 
 
 @pytest.mark.parametrize(

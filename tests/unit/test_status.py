@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tools.recorder import ROOT
+from tools.recorder import ROOT, record_program, stack_config
 from tools.status import backups, screen
 from tools.status.schedule import runs
 from tools.status.screen import Line
@@ -342,10 +342,10 @@ def test_a_verified_backup_of_last_night_needs_nobody() -> None:
     assert (mark, text) == ("✓", "8 h 59 min old, verified, 5.0 MiB")
 
 
-def test_a_stack_without_backups_needs_a_person_who_enables_them() -> None:
+def test_a_cron_job_of_the_backups_that_is_gone_comes_back_with_an_up() -> None:
     ((mark, text, helps),) = told()
-    assert (mark, text) == ("!", "no backups: backupSchedule is empty")
-    assert "backupSchedule" in helps
+    assert (mark, text) == ("!", "no backups: there is no CronJob mongo-backup")
+    assert helps == "pulumi up --refresh"
 
 
 @pytest.mark.parametrize("message", [json.dumps(REPORT | {"verified": False}), "", "Segmentation fault", "[]", "{}"])
@@ -400,6 +400,15 @@ def test_a_new_stack_has_until_the_second_run_of_its_schedule_for_the_first_back
     new["metadata"]["creationTimestamp"] = at(NOW - HOUR)
     assert marks(new) == "✓"
     assert marks(cron_job()) == "!"
+
+
+def test_without_a_schedule_a_person_is_asked_for_one() -> None:
+    run = record_program(stack_config("dev") | {"pacman:backupSchedule": ""})
+    declared = run.one("CronJob", "mongo-backup").manifest["spec"]
+    job = cron_job(declared["schedule"], suspend=declared["suspend"])
+    ((mark, text, helps),) = told(job, backup(NIGHT), backup_pod(json.dumps(REPORT)))
+    assert (mark, text.partition("; ")[2]) == ("!", "no schedule: backupSchedule is empty")
+    assert helps.startswith("pulumi config set backupSchedule ")
 
 
 def test_a_suspended_schedule_needs_a_person() -> None:

@@ -23,23 +23,40 @@ from tests.workflows.expressions import evaluate, render
 from tools.recorder import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
 REVIEW = sorted((ROOT / "review").glob("*.py"))
 RENOVATE = json.loads((ROOT / ".github/renovate.json").read_text())
 STACKS = '["acme/prod", "eks"]'
 
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+every_file = pytest.mark.parametrize(
+    "file", [*WORKFLOWS, *ACTIONS], ids=lambda file: str(file.relative_to(ROOT / ".github"))
+)
 
 
-def load(name: str) -> dict[Any, Any]:
-    """A workflow; its key `on` is read as True, as YAML 1.1 has it."""
-    parsed: dict[Any, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
+def read(file: Path) -> dict[Any, Any]:
+    """A workflow or an action. The key `on` of a workflow is read as True, as YAML 1.1 has it."""
+    parsed: dict[Any, Any] = yaml.safe_load(file.read_text())
     return parsed
 
 
-def steps(workflow: str, name: str = "") -> list[dict[str, Any]]:
-    """All steps of a workflow, or those whose name begins so."""
-    jobs = load(workflow)["jobs"].values()
-    return [step for job in jobs for step in job.get("steps", []) if step.get("name", "").startswith(name)]
+def load(name: str) -> dict[Any, Any]:
+    """The workflow or action of a name."""
+    (file,) = [
+        *(each for each in WORKFLOWS if each.stem == name),
+        *(each for each in ACTIONS if each.parent.name == name),
+    ]
+    return read(file)
+
+
+def steps_of(parsed: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """All steps of a workflow or action."""
+    return [step for job in parsed.get("jobs", {"": parsed.get("runs")}).values() for step in job.get("steps", [])]
+
+
+def steps(of: str, name: str = "") -> list[dict[str, Any]]:
+    """All steps of the workflow or action `of`, or those whose name begins with `name`."""
+    return [step for step in steps_of(load(of)) if step.get("name", "").startswith(name)]
 
 
 def is_for(step: Mapping[str, Any], command: str) -> bool:
@@ -103,10 +120,12 @@ class Machine:
         file.chmod(0o755)
 
     def run(self, name: str, of: str = "stack", **env: str) -> subprocess.CompletedProcess[str]:
-        """Runs the first step of a workflow whose name begins so."""
+        """Runs the first step of a workflow or action whose name begins so."""
+        step = steps(of, name)[0]
         script = self.folder / "script"
-        script.write_text(steps(of, name)[0]["run"])
-        shell = load(of)["defaults"]["run"]["shell"].format(script).split()
+        script.write_text(step["run"])
+        # An action has no defaults, so each of its steps names a shell.
+        shell = (step.get("shell") or load(of)["defaults"]["run"]["shell"]).format(script).split()
         given = {"GITHUB_OUTPUT": f"{self.folder}/output", "GITHUB_STEP_SUMMARY": f"{self.folder}/summary"}
         path = f"{self.folder}/bin:{os.environ['PATH']}"
         all_env = {"PATH": path, **given, **env}
@@ -158,16 +177,16 @@ def test_actionlint_finds_a_mistake_in_an_expression(actionlint: Path, tmp_path:
     assert '"comand" is not defined' in done.stdout
 
 
-@every_workflow
+@every_file
 def test_every_action_is_pinned_by_commit_and_names_its_version(file: Path) -> None:
     for used in re.findall(r"uses: (.*)", file.read_text()):
         assert used.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
 
 
-@every_workflow
+@every_file
 def test_no_script_holds_an_expression(file: Path) -> None:
     """A title or a branch name would become part of the script. As an environment variable it stays data."""
-    for step in steps(file.stem):
+    for step in steps_of(read(file)):
         assert "${{" not in step.get("run", ""), step
 
 
@@ -384,21 +403,32 @@ def test_an_approval_may_take_as_long_as_github_waits_and_all_jobs_can_run_again
     assert (upload["retention-days"], upload["overwrite"]) == (30, True)
 
 
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_job_that_may_find_a_loss_of_data_has_the_commits_that_may_intend_it(command: str) -> None:
+    """The checkout of a pull request is a merge of its base and its commits. By default, it has no history."""
+    (checkout,) = (
+        step for step in steps("stack") if is_for(step, command) and "actions/checkout" in step.get("uses", "")
+    )
+    assert checkout["with"]["fetch-depth"] == 0
+
+
 # --- Versions ---
 
 
-def test_a_stack_runs_with_the_cli_that_the_tests_run_with(machine: Machine) -> None:
+def test_the_workflows_install_the_cli_that_the_tests_run_with(machine: Machine) -> None:
+    for workflow in ("stack", "real"):
+        assert "./.github/actions/install-pulumi" in [step.get("uses") for step in steps(workflow)]
     shutil.copytree(ROOT / "sandbox/toolchain/pulumi", machine.folder / "sandbox/toolchain/pulumi")
-    assert machine.run("Find the version of the CLI").returncode == 0
+    assert machine.run("Find the version of the CLI", of="install-pulumi").returncode == 0
     assert machine.output == f"version={cli_version()}\n"
-    (install,) = (step["with"] for step in steps("stack") if "pulumi/actions" in step.get("uses", ""))
+    (install,) = (step["with"] for step in steps("install-pulumi") if "pulumi/actions" in step.get("uses", ""))
     assert install == {"pulumi-version": "${{ steps.cli.outputs.version }}"}
 
 
 def test_a_go_mod_without_the_cli_fails_instead_of_installing_the_latest_one(machine: Machine) -> None:
     (machine.folder / "sandbox/toolchain/pulumi").mkdir(parents=True)
     (machine.folder / "sandbox/toolchain/pulumi/go.mod").write_text("require example.test/other v1.0.0\n")
-    assert machine.run("Find the version of the CLI").returncode == 1
+    assert machine.run("Find the version of the CLI", of="install-pulumi").returncode == 1
     assert machine.output == ""
 
 

@@ -12,11 +12,12 @@ from typing import Final, TypeAlias
 from sandbox import build, node
 from sandbox.places import CHECKOUT, STATE, SandboxError
 from tools.bench import report as reports
-from tools.bench.figures import BenchError, Report, Row, Section, commit_of, this_machine, today
+from tools.bench.figures import BenchError, Report, Row, Section
 from tools.bench.load_sections import pods, throughput
 from tools.bench.rig import FOLDER, Cluster, say, uninterrupted
 from tools.bench.sandbox_section import cold, up_and_down
 from tools.bench.stack_sections import change, deploy, idle
+from tools.machine import commit_of, this_machine, today
 
 Measured: TypeAlias = list[Row] | tuple[list[Row], list[str]]
 """Rows, or rows with notes."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox import node
-from tools.bench.figures import BenchError, Row, memory
+from tools.bench.figures import BenchError, Row
 from tools.bench.rig import HOST, Cluster, PacmanProject, memory_of_node, run, say, score_is_saved
+from tools.machine import memory
 
 CONNECTIONS: Final = (1, 16, 64)
 """How many connections send one request after the other, at the same time."""

@@ -19,8 +19,8 @@ SECTIONS: Final = {
         "`pulumi up` starts from no namespace and ends when a score was saved: a `POST /highscores` through the Ingress"
         ' that answers `rs: "success"`, tried every 50 ms. kubectl applies the same manifests, taken from the state of'
         " that stack, and waits in the same way. *At once* is one `kubectl apply` of everything. *In the right order*"
-        " is one `kubectl apply` of everything that needs no wait, then the StatefulSet, the Job and the Deployment,"
-        " each applied when the one before it is ready. *The chain of pod starts* is the part of that run from `apply`"
+        " is one `kubectl apply` of everything that needs no wait, then the StatefulSet and the Job, and when both are"
+        " done the Deployment. *The chain of pod starts* is the part of that run from `apply`"
         " until mongo-0 is ready, the Job is complete and the first Pacman is ready. `pulumi destroy` and `kubectl"
         " delete namespace` both end when the namespace is gone; kubectl leaves the ClusterRole behind.",
     ),

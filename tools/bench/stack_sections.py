@@ -14,7 +14,9 @@ _WAITS: Final = {
     "Job": ("wait", "--for=condition=complete"),
     "Deployment": ("rollout", "status"),
 }
-"""What kubectl has to wait for before it goes on, in the order in which one needs the other."""
+"""How kubectl waits for each kind."""
+_STAGES: Final = (("StatefulSet", "Job"), ("Deployment",))
+"""The kinds in the order in which one needs the other. The Job makes the members ready, so they go together."""
 FEW, MANY = 2, 10
 """Pods of Pacman between which the bench scales."""
 
@@ -130,16 +132,17 @@ def change(cluster: Cluster, runs: int) -> list[Row]:
 
 
 def _apply_in_order(cluster: Cluster, manifests: list[dict[str, Any]]) -> float:
-    """Applies what nothing waits for, then one after the other what needs the one before it.
+    """Applies what nothing waits for, then one stage after the other.
 
     Returns:
         The seconds of the chain: from `apply` until mongo-0 is ready, the Job is complete, and Pacman is ready.
     """
     cluster.apply([each for each in manifests if each["kind"] not in _WAITS])
     began = time.monotonic()
-    for kind, wait in _WAITS.items():
-        objects = [each for each in manifests if each["kind"] == kind]
+    for stage in _STAGES:
+        objects = [each for each in manifests if each["kind"] in stage]
         cluster.apply(objects)
         for each in objects:
-            cluster.kubectl(*wait, f"{kind.lower()}/{each['metadata']['name']}", "--timeout=300s")
+            kind = each["kind"]
+            cluster.kubectl(*_WAITS[kind], f"{kind.lower()}/{each['metadata']['name']}", "--timeout=300s")
     return time.monotonic() - began

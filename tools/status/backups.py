@@ -12,6 +12,8 @@ from tools.status.seen import Object, Seen, conditions, owner
 CRON_JOB = "mongo-backup"
 """The CronJob whose Jobs are the backups."""
 _CONTAINER = "backup"
+_NEVER = "0 0 30 2 *"
+"""The schedule of that CronJob where backupSchedule is empty."""
 _MAX_PERIODS = 2
 """A backup since which the schedule has asked for so many others needs a person."""
 
@@ -20,8 +22,7 @@ def lines(seen: Seen, now: datetime) -> Iterator[Line]:
     """The last backup, and one that failed since."""
     cron_job = seen.named("CronJob", CRON_JOB)
     if cron_job is None:
-        enable = "pulumi config set backupSchedule '0 3 * * *' && pulumi up"
-        yield Line("backup", "no backups: backupSchedule is empty", "!", enable)
+        yield Line("backup", "no backups: there is no CronJob mongo-backup", "!", "pulumi up --refresh")
         return
     jobs = sorted((job for job in seen.of("Job") if owner(job) == ("CronJob", CRON_JOB)), key=_began)
     complete = [job for job in jobs if "Complete" in conditions(job)]
@@ -38,6 +39,9 @@ def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Li
     """The line of the last backup, or of none."""
     text, verified = _told(seen, job, now)
     spec = cron_job["spec"]
+    if spec.get("suspend") and spec["schedule"] == _NEVER:
+        enable = "pulumi config set backupSchedule '17 3 * * *' && pulumi up"
+        return Line("backup", f"{text}; no schedule: backupSchedule is empty", "!", enable)
     if spec.get("suspend"):
         return Line("backup", f"{text}; the CronJob is suspended", "!", "pulumi up --refresh")
     since = _began(job) if job else _time(cron_job["metadata"]["creationTimestamp"])

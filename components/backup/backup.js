@@ -1,0 +1,49 @@
+// Takes a backup, verifies it by restoring it into the scratch database, and then deletes the oldest backups.
+
+load(`${__dirname}/database.js`);
+
+// A database that was lost would otherwise fill the volume with empty archives, and they would push out the good ones.
+function refuseToArchiveALoss(db) {
+  const newest = archive.list(FOLDER, DATABASE).filter((each) => each.verified && !each.beforeRestore).pop();
+  if (!newest || !newest.documents || !isEmpty(db)) return;
+  throw new archive.Refusal(
+    `database ${DATABASE} holds no document, and archive ${newest.name} holds ${newest.documents}: no backup was written. ` +
+      "Restore it; or, if the database is meant to be empty, delete the archives",
+  );
+}
+
+// A user with readWrite cannot drop a database, but its collections, and it goes with the last of them.
+function dropFrom(scratch, chosen) {
+  for (const { name } of first(scratch, { listCollections: 1 }).filter((each) => chosen(each.name))) {
+    run(scratch, { drop: name, writeConcern: MAJORITY });
+  }
+}
+
+async function verify(scratch, name, header, trailer) {
+  // Only collections of this run: another backup may run at the same time.
+  const prefix = `${name}.`;
+  dropFrom(scratch, (collection) => archive.isStale(collection, DEADLINE));
+  try {
+    await fill(scratch, prefix, name, header, false);
+    compare(scratch, prefix, header, trailer);
+  } finally {
+    dropFrom(scratch, (collection) => collection.startsWith(prefix));
+  }
+}
+
+async function backup() {
+  const set = connectToSet("mongo-backup");
+  refuseToArchiveALoss(set.getDB(DATABASE));
+  const { name, header, trailer, bytes } = dump(set, "");
+  const documents = documentsIn(trailer);
+  say(`wrote ${name}, ${bytes} bytes; restoring it into ${process.env.SCRATCH_DATABASE}`);
+  await verify(set.getDB(process.env.SCRATCH_DATABASE), name, header, trailer);
+  archive.markVerified(FOLDER, name, documents);
+  say("verified: what was restored has the same documents and indexes");
+
+  const pruned = archive.prune(FOLDER, DATABASE, Number(process.env.KEEP));
+  if (pruned.length) say(`deleted ${pruned.join(", ")}`);
+  return { archive: name, bytes, documents, seconds: Math.round(seconds() * 10) / 10, verified: true };
+}
+
+end(backup);

@@ -1,0 +1,202 @@
+"""Which changes of a database the guard refuses, and what it does to volumes.
+
+Mocks show each call of the provider by itself. That the engine asks it with the inputs of the last `up`, and that the
+data survive what it lets through, tests/engine shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from components import cluster
+from components.dynamic_providers import DatabaseProvider, VolumesProvider
+from components.mongo.guard import line_of
+
+NEW = {
+    "members": 3,
+    "image": "mongo:7.0.43",
+    "line": "7.0",
+    "compatibility": "",
+    "storageClass": "fast",
+    "volumeSize": "2Gi",
+    "rotation": 0,
+    "stack": "pacman/prod",
+}
+WAS = {**NEW, "compatibility": "7.0"}
+RUNS = {
+    "members": 3,
+    "image": "mongo:7.0.43",
+    "line": "7.0",
+    "storageClass": "fast",
+    "volumeSize": "2Gi",
+    "rotated": 0,
+}
+
+
+def reasons(was: Mapping[str, Any], runs: Mapping[str, Any] | None = None, **news: object) -> list[str]:
+    wanted = {**NEW, **news, "runs": dict(RUNS if runs is None else runs)}
+    return [failure.reason for failure in DatabaseProvider().check(dict(was), wanted).failures]
+
+
+def kept(was: Mapping[str, Any], runs: Mapping[str, Any] | None = None, **news: object) -> Mapping[str, Any]:
+    inputs: Mapping[str, Any] = DatabaseProvider().check(dict(was), {**NEW, **news, "runs": dict(runs or {})}).inputs
+    return inputs
+
+
+class TestTheFirstUp:
+    def test_a_new_database_takes_everything_and_has_the_compatibility_of_its_image(self) -> None:
+        assert reasons({}, runs={}) == []
+        assert kept({})["compatibility"] == "7.0"
+
+    def test_a_new_database_cannot_have_the_compatibility_of_another_version(self) -> None:
+        (reason,) = reasons({}, runs={}, compatibility="6.0")
+        assert reason.startswith('pacman:mongoFeatureCompatibility is "6.0": must be empty or 7.0 on a new database')
+        assert reasons({}, runs={}, compatibility="7.0") == []
+
+    def test_a_database_of_before_the_guard_is_compared_with_what_runs(self) -> None:
+        assert reasons({}, storageClass="slow") == [
+            'pacman:mongoStorageClass is "slow": must stay fast, since volumes do not change their class; set'
+            " mongoStorageClass to it"
+        ]
+        assert "runs" not in kept({}, RUNS)
+
+    def test_an_image_whose_tag_says_no_version_does_not_stop_the_first_up_with_a_guard(self) -> None:
+        assert reasons({}, runs={**RUNS, "line": ""}) == []
+
+
+class TestMembers:
+    @pytest.mark.parametrize("members", [1, 3, 5])
+    def test_any_number_is_taken_where_the_program_can_see_the_database(self, members: int) -> None:
+        assert reasons(WAS, members=members) == []
+
+    def test_fewer_are_refused_where_it_cannot_because_they_must_leave_the_set_first(self) -> None:
+        assert reasons(WAS, runs={}, members=1) == [
+            'pacman:mongoMembers is "1": must be 3 or more, since the StatefulSet of the database cannot be read; take'
+            " the right to list StatefulSets, Jobs and claims in the namespace"
+        ]
+        assert reasons(WAS, runs={}, members=5) == []
+
+
+class TestVersions:
+    def test_the_next_major_version_is_taken_and_a_patch(self) -> None:
+        assert reasons(WAS, image="mongo:8.0.32", line="8.0") == []
+        assert reasons(WAS, image="mongo:7.0.50") == []
+
+    def test_a_skipped_version_is_refused_whatever_the_person_may_read(self) -> None:
+        for runs in ({}, RUNS):
+            (reason,) = reasons(WAS, runs=runs, image="mongo:9.0.1", line="9.0")
+            assert reason == (
+                'pacman:mongoImage is "mongo:9.0.1": must be at most one major version after 7.0, the'
+                " featureCompatibilityVersion of the data"
+            )
+
+    def test_the_version_after_next_wants_the_compatibility_raised_first(self) -> None:
+        upgraded = {**WAS, "image": "mongo:8.0.32", "line": "8.0"}
+        (reason,) = reasons(upgraded, image="mongo:9.0.1", line="9.0")
+        assert reason.endswith("; raise that first, with mongoFeatureCompatibility 8.0")
+
+    def test_the_way_back_is_open_until_the_compatibility_is_raised(self) -> None:
+        upgraded = {**WAS, "image": "mongo:8.0.32", "line": "8.0"}
+        assert reasons(upgraded) == []
+        (reason,) = reasons({**upgraded, "compatibility": "8.0"})
+        assert reason == (
+            'pacman:mongoImage is "mongo:7.0.43": must be MongoDB 8.0 or newer, since the featureCompatibilityVersion'
+            " of the data is 8.0"
+        )
+
+    def test_the_compatibility_is_raised_after_the_version_and_not_with_it(self) -> None:
+        upgraded = {**WAS, "image": "mongo:8.0.32", "line": "8.0"}
+        change: dict[str, Any] = {"image": "mongo:8.0.32", "line": "8.0", "compatibility": "8.0"}
+        assert reasons(upgraded, **change) == []
+        assert kept(upgraded, **change)["compatibility"] == "8.0"
+        (reason,) = reasons(WAS, **change)
+        assert reason == (
+            'pacman:mongoFeatureCompatibility is "8.0": must stay 7.0 until MongoDB 8.0 has been deployed: first'
+            " `pulumi up` with that mongoImage"
+        )
+
+    def test_the_compatibility_is_not_lowered_and_stays_where_the_config_sets_none(self) -> None:
+        raised = {**WAS, "image": "mongo:8.0.32", "line": "8.0", "compatibility": "8.0"}
+        (reason,) = reasons(raised, image="mongo:8.0.32", line="8.0", compatibility="7.0")
+        assert reason.startswith('pacman:mongoFeatureCompatibility is "7.0": must be 8.0, or empty')
+        assert kept(raised, image="mongo:8.0.32", line="8.0")["compatibility"] == "8.0"
+
+    @pytest.mark.parametrize(
+        ("image", "line"),
+        [
+            ("mongo:8.0.32", "8.0"),
+            ("mirror.example:5000/mongo:7.0.43-jammy@sha256:" + "a" * 64, "7.0"),
+            ("sandbox/mongo:6.0.5", "6.0"),
+            ("mongo:v8.0.1", "8.0"),
+            ("mongo:8.0@sha256:" + "a" * 64, "8.0"),
+        ],
+    )
+    def test_the_tag_says_the_version(self, image: str, line: str) -> None:
+        assert line_of(image) == line
+
+    @pytest.mark.parametrize(
+        "image", ["mongo@sha256:" + "a" * 64, "mongo:8@sha256:" + "a" * 64, "mongo:noble@sha256:" + "a" * 64]
+    )
+    def test_an_image_without_a_version_is_refused(self, image: str) -> None:
+        with pytest.raises(ValueError, match=r"must have a tag that says the version"):
+            line_of(image)
+
+
+class TestVolumes:
+    @pytest.mark.parametrize("size", ["2Gi", "2048Mi", "4Gi", "1Ti"])
+    def test_a_volume_may_stay_and_grow(self, size: str) -> None:
+        assert reasons(WAS, volumeSize=size) == []
+
+    @pytest.mark.parametrize("size", ["1Gi", "2G", "2047Mi"])
+    def test_a_volume_does_not_shrink(self, size: str) -> None:
+        assert reasons(WAS, volumeSize=size) == [
+            f'pacman:mongoVolumeSize is "{size}": must be 2Gi or more: no volume shrinks'
+        ]
+
+    def test_the_claims_grow_first_and_then_their_volumes_are_retained(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[tuple[str, Sequence[Any]]] = []
+        monkeypatch.setattr(cluster, "grow_claims", lambda *given: calls.append(("grow", given)))
+        monkeypatch.setattr(cluster, "retain_volumes", lambda *given: calls.append(("retain", given)))
+        props = {"context": "here", "namespace": "n", "claims": ["c"], "size": "4Gi", "project": "pacman"}
+        VolumesProvider().create({**props, "retain": False})
+        VolumesProvider().update("volumes", {}, {**props, "retain": True})
+        assert calls == [
+            ("grow", ("here", "n", ["c"], "4Gi")),
+            ("grow", ("here", "n", ["c"], "4Gi")),
+            ("retain", ("here", "n", ["c"])),
+        ]
+
+    def test_a_class_that_cannot_grow_is_told_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise cluster.RefusedError(403, "PATCH /api: 403 Forbidden", "the storageclass must support resize")
+
+        monkeypatch.setattr(cluster, "grow_claims", refuse)
+        props = {"context": "here", "namespace": "n", "claims": ["c"], "size": "4Gi", "project": "pacman"}
+        with pytest.raises(RuntimeError) as told:
+            VolumesProvider().create({**props, "retain": False})
+        assert str(told.value) == (
+            'pacman:mongoVolumeSize is "4Gi": cannot grow the volumes: the storageclass must support resize'
+        )
+
+
+class TestRotation:
+    def test_the_passwords_change_once_at_a_time(self) -> None:
+        assert reasons(WAS, rotation=1) == []
+        for rotation in (2, 7):
+            assert reasons(WAS, rotation=rotation) == [
+                f'pacman:passwordRotation is "{rotation}": must be 0, or 1 to change the passwords'
+            ]
+        assert reasons({**WAS, "rotation": 3}, rotation=2) == [
+            'pacman:passwordRotation is "2": must be 3, or 4 to change the passwords'
+        ]
+
+    def test_the_next_change_waits_for_the_end_of_the_one_before(self) -> None:
+        begun = {**WAS, "rotation": 1}
+        assert reasons(begun, rotation=1) == [], "an interrupted one goes on"
+        assert reasons(begun, rotation=2) == [
+            'pacman:passwordRotation is "2": must stay 1 until an `up` with it has ended, since the passwords before'
+            " are still in use"
+        ]
+        assert reasons(begun, runs={**RUNS, "rotated": 1}, rotation=2) == []
+        assert reasons(begun, runs={}, rotation=2) != [], "what cannot be seen has not ended"
