@@ -221,7 +221,7 @@ def test_who_may_not_exec_cannot_tell_and_reads_why() -> None:
 def test_an_interrupted_change_of_the_feature_compatibility_version_needs_a_person() -> None:
     half = {"version": "5.0", "targetVersion": "6.0", "previousVersion": "5.0"}
     (found,) = bad(seen(WELL | {"featureCompatibilityVersion": half}))
-    assert "setFeatureCompatibilityVersion: '6.0'" in found.helps
+    assert "mongoFeatureCompatibility '6.0'" in found.helps
 
 
 @pytest.mark.parametrize(("used", "mark"), [(80, "✓"), (81, "!")])
@@ -380,7 +380,13 @@ def test_days_on_which_the_schedule_asks_for_nothing_make_no_backup_old() -> Non
 def test_a_failed_backup_after_the_last_good_one_needs_a_person() -> None:
     good, since = backup(NIGHT - DAY), backup(NIGHT, "Failed", "mongo-backup-2")
     lines = told(cron_job(), since, good, backup_pod(json.dumps(REPORT)))
-    assert lines[1] == ("!", "mongo-backup-2 failed, which began 9 h 0 min ago", "kubectl logs job/mongo-backup-2")
+    assert lines[1] == ("!", "mongo-backup-2 of 9 h 0 min ago failed", "kubectl logs job/mongo-backup-2")
+
+
+def test_a_failed_backup_says_why_in_the_last_words_of_its_pod() -> None:
+    said = backup_pod("[0.2 s] wrote 1 MB\nerror: No space left on device\n", "mongo-backup-2", code=1)
+    _, (_, text, _) = told(cron_job(), backup(NIGHT, "Failed", "mongo-backup-2"), said)
+    assert text == "mongo-backup-2 of 9 h 0 min ago failed: error: No space left on device"
 
 
 def test_a_failed_backup_before_the_last_good_one_is_history() -> None:

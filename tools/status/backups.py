@@ -30,9 +30,7 @@ def lines(seen: Seen, now: datetime) -> Iterator[Line]:
     last = complete[-1] if complete else None
     yield _last(seen, cron_job, last, now)
     if failed and (last is None or _began(failed[-1]) > _began(last)):
-        name = failed[-1]["metadata"]["name"]
-        began = _age(now - _began(failed[-1]))
-        yield Line("backup", f"{name} failed, which began {began} ago", "!", f"{seen.kubectl} logs job/{name}")
+        yield _failed(seen, failed[-1], now)
 
 
 def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Line:
@@ -70,20 +68,32 @@ def _told(seen: Seen, job: Object | None, now: datetime) -> tuple[str, bool | No
     return ", ".join(filter(None, parts)), verified
 
 
+def _failed(seen: Seen, job: Object, now: datetime) -> Line:
+    """The line of a backup that failed, with the reason unless its pod is gone."""
+    name = job["metadata"]["name"]
+    reasons = [message.strip().splitlines()[-1] for message in _messages(seen, job) if message.strip()]
+    text = ": ".join((f"{name} of {_age(now - _began(job))} ago failed", *reasons[-1:]))
+    return Line("backup", text, "!", f"{seen.kubectl} logs job/{name}")
+
+
 def _report(seen: Seen, job: Object) -> Object | None:
-    """What a backup says about itself when it ends; None if its pod is gone."""
-    for pod in seen.of("Pod"):
-        if owner(pod) != ("Job", job["metadata"]["name"]):
-            continue
-        for container in pod["status"].get("containerStatuses") or []:
-            ended = container.get("state", {}).get("terminated") or {}
-            if container["name"] == _CONTAINER and ended.get("exitCode") == 0:
-                try:
-                    report = json.loads(ended.get("message", ""))
-                except ValueError:
-                    return {}
-                return report if isinstance(report, dict) else {}
-    return None
+    """What a complete backup says about itself when it ends; None if its pod is gone."""
+    messages = _messages(seen, job, exit_code=0)
+    if not messages:
+        return None
+    try:
+        report = json.loads(messages[-1])
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _messages(seen: Seen, job: Object, exit_code: int | None = None) -> list[str]:
+    """The last words of the Job's pods that have ended, of those with an exit code if one is given."""
+    pods = [pod for pod in seen.of("Pod") if owner(pod) == ("Job", job["metadata"]["name"])]
+    containers = [each for pod in pods for each in pod["status"].get("containerStatuses") or []]
+    ended = [each.get("state", {}).get("terminated") for each in containers if each["name"] == _CONTAINER]
+    return [each.get("message", "") for each in ended if each and exit_code in (None, each["exitCode"])]
 
 
 def _began(job: Object) -> datetime:
