@@ -16,7 +16,7 @@ const NAME = /^\w+-\d{8}T\d{6}Z-[0-9a-f]{6}(-before-restore)?$/;
 const TEMPORARY = ".writing";
 const BLOCK_BYTES = 1 << 20;
 // What one insert and one reply carry: a few MB at most, unless single documents are larger.
-const BATCH_DOCUMENTS = 500;
+const BATCH_DOCUMENTS = 2000;
 const BATCH_CHARACTERS = 4 << 20;
 
 /** A problem that a person can understand and solve: it is shown as one line, without a stack. */
