@@ -58,12 +58,14 @@ function chooseMember(set) {
 
 // Gives `take` all documents of a collection in batches of lines, sorted by _id.
 function eachLines(db, collection, options, take) {
-  const size = { batchSize: archive.BATCH_DOCUMENTS };
-  let { cursor } = run(db, { find: collection, sort: { _id: 1 }, ...size, ...options }, EXACT);
-  take(archive.toLines(cursor.firstBatch, EJSON));
+  let { cursor } = run(db, { find: collection, sort: { _id: 1 }, batchSize: 10, ...options }, EXACT);
+  let lines = archive.toLines(cursor.firstBatch, EJSON);
+  take(lines);
   while (!cursor.id.isZero()) {
-    cursor = run(db, { getMore: cursor.id, collection, ...size }, EXACT).cursor;
-    take(archive.toLines(cursor.nextBatch, EJSON));
+    const batchSize = archive.documentsPerBatch(lines);
+    cursor = run(db, { getMore: cursor.id, collection, batchSize }, EXACT).cursor;
+    lines = archive.toLines(cursor.nextBatch, EJSON);
+    take(lines);
   }
 }
 
