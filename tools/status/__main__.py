@@ -8,6 +8,7 @@ or denies it. `make` turns both into its own 2.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -41,12 +42,14 @@ def main() -> int:
 
 
 def _of_stack() -> tuple[str, str]:
-    """Context and namespace of the stack, from its config. PULUMI_STACK names the stack.
+    """Context and namespace of the stack, from its config. It is the stack of PULUMI_STACK, else the selected one.
 
     Raises:
         CannotTellError: Pulumi does not know the stack, or one of the two is not set.
     """
-    config = json.loads(_run("pulumi", "config", "--json"))
+    stack = os.environ.get("PULUMI_STACK")
+    # As an option, since the message about an unknown stack names it only then.
+    config = json.loads(_run("pulumi", "config", "--json", *(("--stack", stack) if stack else ())))
     try:
         return config["pacman:context"]["value"], config["pacman:namespace"]["value"]
     except KeyError as missing:
