@@ -29,8 +29,9 @@ from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
 README, SANDBOX = docs.README, ROOT / "sandbox/README.md"
-LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS, BACKUP = (
-    ROOT / f"docs/{page}.md" for page in ("lesson", "configuration", "clouds", "team", "operations", "backup")
+LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS, BACKUP, TROUBLESHOOTING = (
+    ROOT / f"docs/{page}.md"
+    for page in ("lesson", "configuration", "clouds", "team", "operations", "backup", "troubleshooting")
 )
 # Page, section, and number of the block in it.
 Block = tuple[Path, str, int]
@@ -250,16 +251,13 @@ def test_a_certificate_of_ones_own_is_served(reader: Reader) -> None:
     assert reader.game.request("GET", "/")[0] == 308
 
 
-@runs(OPERATIONS, "A larger volume", 0)
 @runs(OPERATIONS, "Passwords", 0)
 def test_a_running_stack_is_previewed_refreshed_and_asked_for_its_passwords(reader: Reader) -> None:
     for command in ("pulumi preview", "pulumi preview --refresh", "pulumi up --refresh", "pulumi refresh"):
         assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
     here = {"-n pacman": f"-n {reader.namespace}"}
-    (((larger,),), ((uri, password),)) = (blocks(OPERATIONS, title) for title in ("A larger volume", "Passwords"))
-    with pytest.raises(AssertionError, match="the storageclass that provisions the pvc must support resize"):
-        reader.type(larger, here)
+    ((uri, password),) = blocks(OPERATIONS, "Passwords")
     assert reader.type(uri).startswith("mongodb://")
     assert len(reader.type(password, here)) >= 16
 
@@ -286,6 +284,25 @@ def test_a_backup_is_taken_restored_and_copied_as_the_page_says(reader: Reader) 
     for line in ("make backup", "make restore FROM=latest"):
         assert f"`{line}`" in BACKUP.read_text()
         assert archive[:7] in reader.type(f"{line} STACK=team")
+
+
+@runs(TROUBLESHOOTING, "The state is lost", 0, 1)
+def test_a_stack_without_its_state_is_created_again_with_its_scores(reader: Reader) -> None:
+    here = {"-n pacman": f"-n {reader.namespace}", "namespace pacman": f"namespace {reader.namespace}"}
+    here |= {"pacman:pacman-node-reader": f"{reader.namespace}:pacman-node-reader"}
+    last, again = blocks(TROUBLESHOOTING, "The state is lost")
+    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
+    reader.run("stack", "rm", "team", "--yes", "--force", "--preserve-config")
+    reader.type("pulumi stack init team")
+    refused = reader.preview()
+    assert "a stack pacman/team that has another state" in refused.errors()
+    reader.type_all(last, here)
+    reader.type_all(copy, here)
+    reader.type_all(again, here)
+    (back,) = re.findall(r"`(kubectl exec -i .*tar x.*)`", docs.section(BACKUP, "Copy archives off the cluster"))
+    reader.type_all([*copy[:2], back, copy[-1]], here)
+    reader.type("make restore FROM=latest STACK=team")
+    eventually("the score is back", lambda: reader.game.listed("backed-up"))
 
 
 def test_destroy_leaves_the_config_and_no_namespace(reader: Reader) -> None:
