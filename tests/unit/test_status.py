@@ -551,7 +551,8 @@ def test_what_needs_a_person_has_the_command_below_it_and_exit_code_1(path: Path
 def test_a_pod_that_may_not_be_entered_cannot_be_told_and_one_that_fails_needs_a_person(path: Path) -> None:
     listed = path / "objects.json"
     listed.write_text(json.dumps({"items": [*seen().objects, cron_job(), backup(datetime.now(UTC))]}))
-    for reason, code in (("Error from server (Forbidden): no exec", 2), ("df: not found", 1)):
+    forbidden = 'error: unable to upgrade connection: pods "mongo-0" is forbidden: User "x" cannot create "pods/exec"'
+    for reason, code in ((forbidden, 2), ("df: not found", 1)):
         fail = f"echo '{reason}' >&2; echo 'command terminated with exit code 1' >&2; exit 1"
         program(path / "kubectl", f'case "$*" in *exec*) {fail};; esac\ncat {listed}')
         found, printed = status(path)
