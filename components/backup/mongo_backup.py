@@ -39,7 +39,7 @@ from components.pods import Identity, Placement, Resources, container_security, 
 
 SCRIPTS = {name: Path(__file__).with_name(name) for name in ("archive.js", "database.js", "backup.js", "restore.js")}
 # A shell on Node.js, which holds a few MB of documents at a time. Measured with 1 GB: docs/backup.md.
-RESOURCES = Resources(cpu=("100m",), memory=("256Mi", "768Mi"), disk=("1Mi", "64Mi"))
+RESOURCES = Resources(cpu=("50m",), memory=("256Mi", "768Mi"), disk=("1Mi", "64Mi"))
 # Seconds. Reading has to end within 300, MongoDB's default for how long it keeps the past; restoring takes longer.
 _DEADLINE = 3600
 # The 30th of February: a CronJob needs a schedule, also if it is suspended.
