@@ -233,7 +233,7 @@ class TestComment:
         ]
         text = write([Preview("dev", 1, {}, changes, intended_by="abc1234")], "")
         reason = (
-            "The stack protects it, so the preview fails: first deploy `deletionProtection: false`, in its own change."
+            "The stack protects it, so the preview fails: deploy `deletionProtection: disabled` first, on its own."
         )
         assert f"> [!CAUTION]\n> `dev`: **`Namespace pacman` is deleted**: all is deleted. {reason}" in text
         assert f"> [!CAUTION]\n> `dev`: **`Service x` is replaced**: {reason}" in text
