@@ -340,6 +340,7 @@ BAD: list[tuple[str, str, str]] = [
     ("backupVolumeSize", "1Mi", "must be 64Mi or more"),
     ("backupVolumeSize", "big", "must be a Kubernetes quantity such as 1Gi"),
     ("backupClaim", "My Claim", "must be a Kubernetes name"),
+    ("backupSnapshotClass", "My Class", "must be a Kubernetes name"),
     ("passwordRotation", "-1", "must be a number from 0 to 100000"),
     ("passwordRotation", "now", "must be a number from 0 to 100000"),
     ("deletionProtection", "true", "must be enabled or disabled, or empty"),
