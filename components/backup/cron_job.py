@@ -43,25 +43,7 @@ def declare_cron_job(
         opts: Options of the resource.
         pod_labels: More labels of the pods.
     """
-    job = JobSpecArgs(
-        # For what ends the pod from outside, such as an eviction. What the script refuses, it refuses again.
-        backoff_limit=2,
-        pod_failure_policy=PodFailurePolicyArgs(
-            rules=[
-                PodFailurePolicyRuleArgs(
-                    action="FailJob",
-                    on_exit_codes=PodFailurePolicyOnExitCodesRequirementArgs(
-                        container_name=identity.role, operator="In", values=[1]
-                    ),
-                )
-            ]
-        ),
-        active_deadline_seconds=DEADLINE,
-        template=PodTemplateSpecArgs(
-            metadata=ObjectMetaArgs(labels={**identity.labels, **(pod_labels or {})}),
-            spec=pod,
-        ),
-    )
+    job = _job(identity.role, pod, {**identity.labels, **(pod_labels or {})})
     CronJob(
         f"{identity.instance}-{identity.role}",
         metadata=metadata,
@@ -77,6 +59,28 @@ def declare_cron_job(
             job_template=JobTemplateSpecArgs(metadata=ObjectMetaArgs(labels=identity.labels), spec=job),
         ),
         opts=opts,
+    )
+
+
+def _job(container: str, pod: PodSpecArgs, pod_labels: Mapping[str, str]) -> JobSpecArgs:
+    return JobSpecArgs(
+        # For what ends the pod from outside, such as an eviction. What the script refuses, it refuses again.
+        backoff_limit=2,
+        pod_failure_policy=PodFailurePolicyArgs(
+            rules=[
+                PodFailurePolicyRuleArgs(
+                    action="FailJob",
+                    on_exit_codes=PodFailurePolicyOnExitCodesRequirementArgs(
+                        container_name=container, operator="In", values=[1]
+                    ),
+                )
+            ]
+        ),
+        active_deadline_seconds=DEADLINE,
+        template=PodTemplateSpecArgs(
+            metadata=ObjectMetaArgs(labels=pod_labels),
+            spec=pod,
+        ),
     )
 
 

@@ -64,9 +64,8 @@ def test_a_snapshot_has_labels_by_which_the_job_finds_those_of_its_own_database(
 
 
 def test_the_script_gives_up_before_its_job_does_so_that_it_can_say_why() -> None:
-    assert (
-        int(environment(declare())["READY_SECONDS"]) < cron(declare())["jobTemplate"]["spec"]["activeDeadlineSeconds"]
-    )
+    job = cron(declare())["jobTemplate"]["spec"]
+    assert int(environment(declare())["READY_SECONDS"]) < job["activeDeadlineSeconds"]
 
 
 def test_the_script_reads_all_variables_that_it_is_given_and_no_others() -> None:
@@ -81,9 +80,8 @@ def test_the_script_reads_all_variables_that_it_is_given_and_no_others() -> None
 def test_the_pod_has_no_secret_and_may_not_reach_the_database() -> None:
     assert not any("secret" in volume for volume in template(declare())["spec"]["volumes"])
     run = record_program(stack_config("dev") | {"pacman:backupSnapshotClass": "fast"})
-    labels = run.one("CronJob", "mongo-snapshot").manifest["spec"]["jobTemplate"]["spec"]["template"]["metadata"][
-        "labels"
-    ]
+    job = run.one("CronJob", "mongo-snapshot").manifest["spec"]["jobTemplate"]["spec"]
+    labels = job["template"]["metadata"]["labels"]
     for rule in run.one("NetworkPolicy", "mongo").manifest["spec"]["ingress"]:
         for peer in rule["from"]:
             assert not peer["podSelector"]["matchLabels"].items() <= labels.items()
