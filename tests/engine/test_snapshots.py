@@ -2,12 +2,11 @@
 
 The API server has the two kinds, in a minimal form, and the Job that the stack declares creates and deletes real
 objects of them. The test says what a driver would say: that a snapshot is ready, or why not. So it shows what the Job
-asks for, when it waits, what it deletes, and what its account may do. In the restore, the test copies the files of a
-locked member where a driver would copy blocks, and the steps are those of docs/backup.md.
+asks for, when it waits, what it deletes, and what its account may do.
 
-It cannot prove that a driver accepts these objects, that its snapshots are consistent or ready in time, or that a claim
-with a `dataSource` gets a volume with the data. Where the cluster has the kinds already, nothing is played: the tests
-are skipped.
+It cannot prove that a driver accepts these objects, or that its snapshots are consistent, complete, or ready in time.
+Where the cluster has the kinds already, the tests are skipped: a real controller would answer as well. The restore is
+tests/engine/test_snapshot_restore.py.
 """
 
 import json
@@ -20,17 +19,13 @@ from typing import Any
 import pytest
 
 from tests.engine.conftest import FirstUp
-from tests.harness import docs
 from tests.harness.kubectl import Kubectl
-from tests.harness.program import VOLUME_CLASS, Program
+from tests.harness.program import Program
 from tests.harness.waiting import eventually
-from tools.recorder import ROOT
 
 GROUP = "snapshot.storage.k8s.io"
 SOURCE = {"persistentVolumeClaimName": "data-mongo-0"}
 KEEP = 2
-BACKUP = ROOT / "docs/backup.md"
-LOCK, UNLOCK = ({"fsync": 1, "lock": True}, {"fsyncUnlock": 1})
 
 
 def _kind(kind: str, scope: str) -> dict[str, Any]:
@@ -151,9 +146,8 @@ def driver(first_up: FirstUp) -> Iterator[Driver]:
 @pytest.fixture
 def labels(driver: Driver) -> dict[str, str]:
     """The labels of the snapshots that the stack's Jobs take."""
-    (container,) = driver.kubectl.live("cronjob", "mongo-snapshot")["spec"]["jobTemplate"]["spec"]["template"]["spec"][
-        "containers"
-    ]
+    job = driver.kubectl.live("cronjob", "mongo-snapshot")["spec"]["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
     (text,) = (each["value"] for each in container["env"] if each["name"] == "LABELS")
     found: dict[str, str] = json.loads(text)
     return found
