@@ -1,6 +1,6 @@
 """The restore of docs/backup.md from a snapshot: three members go back to one copy of one member's volume.
 
-The sandbox has no CSI driver with snapshots. So the copy is made of the files of a locked member, and a pod puts it into
+The sandbox has no CSI driver with snapshots. So the test copies the files of a locked member, and a pod puts them into
 the new claims, where a driver would do both with blocks. All other steps are those of the page, as they stand there.
 
 It cannot prove that a claim with a `dataSource` gets a volume with the data: the API server only checks the claim.

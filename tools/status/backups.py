@@ -1,4 +1,4 @@
-"""The lines of the backups: how old the last one is, whether it was verified, and whether one failed since."""
+"""The lines of backups and snapshots: how old the last is, whether it was verified, and whether one failed since."""
 
 import json
 from collections.abc import Iterator
@@ -11,27 +11,47 @@ from tools.status.seen import Object, Seen, conditions, owner
 
 CRON_JOB = "mongo-backup"
 """The CronJob whose Jobs are the backups."""
+SNAPSHOTS = "mongo-snapshot"
+"""The CronJob whose Jobs take snapshots; a stack without `backupSnapshotClass` has none."""
 _CONTAINER = "backup"
 _MAX_PERIODS = 2
 """A backup since which the schedule has asked for so many others needs a person."""
 
 
 def lines(seen: Seen, now: datetime) -> Iterator[Line]:
-    """The last backup, and one that failed since."""
+    """The last backup, the last snapshots, and what failed since."""
+    yield from _backups(seen, now)
+    if seen.named("CronJob", SNAPSHOTS):
+        complete, failed = _ended(seen, SNAPSHOTS)
+        text = f"{_age(now - _time(complete[-1]['status']['completionTime']))} old" if complete else "none yet"
+        yield Line("snapshot", text)
+        yield from _failed_since(seen, "snapshot", complete, failed, now)
+
+
+def _backups(seen: Seen, now: datetime) -> Iterator[Line]:
     cron_job = seen.named("CronJob", CRON_JOB)
     if cron_job is None:
         enable = "pulumi config set backupSchedule '0 3 * * *' && pulumi up"
         yield Line("backup", "no backups: backupSchedule is empty", "!", enable)
         return
-    jobs = sorted((job for job in seen.of("Job") if owner(job) == ("CronJob", CRON_JOB)), key=_began)
-    complete = [job for job in jobs if "Complete" in conditions(job)]
-    failed = [job for job in jobs if "Failed" in conditions(job)]
-    last = complete[-1] if complete else None
-    yield _last(seen, cron_job, last, now)
-    if failed and (last is None or _began(failed[-1]) > _began(last)):
+    complete, failed = _ended(seen, CRON_JOB)
+    yield _last(seen, cron_job, complete[-1] if complete else None, now)
+    yield from _failed_since(seen, "backup", complete, failed, now)
+
+
+def _ended(seen: Seen, cron_job: str) -> tuple[list[Object], list[Object]]:
+    """The Jobs of a CronJob that are complete, and those that failed; the last one began last."""
+    jobs = sorted((job for job in seen.of("Job") if owner(job) == ("CronJob", cron_job)), key=_began)
+    complete, failed = ([job for job in jobs if end in conditions(job)] for end in ("Complete", "Failed"))
+    return complete, failed
+
+
+def _failed_since(seen: Seen, what: str, complete: list[Object], failed: list[Object], now: datetime) -> Iterator[Line]:
+    """The line of the last Job, if it failed."""
+    if failed and (not complete or _began(failed[-1]) > _began(complete[-1])):
         name = failed[-1]["metadata"]["name"]
         began = _age(now - _began(failed[-1]))
-        yield Line("backup", f"{name} failed, which began {began} ago", "!", f"{seen.kubectl} logs job/{name}")
+        yield Line(what, f"{name} failed, which began {began} ago", "!", f"{seen.kubectl} logs job/{name}")
 
 
 def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Line:
