@@ -93,9 +93,10 @@ def type_line(program: Program, line: str) -> None:
     assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
 
 
-def names_in(program: Program, member: str) -> set[str]:
-    """The scores that a member has."""
-    return set(program.mongosh("print(JSON.stringify(db.highscore.distinct('name')))", member=member))
+def scores_of_members(program: Program) -> list[set[str]]:
+    """The names of the scores that each member has."""
+    script = "print(JSON.stringify(db.highscore.distinct('name')))"
+    return [set(program.mongosh(script, member=member)) for member in MEMBERS]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_three_members_go_back_to_the_copy_of_one_and_are_a_set_again(lines: lis
     with Program({"mongoMembers": 3}) as program:
         program.up().ok()
         assert program.game.save("kept", 1)
-        eventually("the member has the score", lambda: "kept" in names_in(program, TAKEN_FROM))
+        eventually("all have the score", lambda: scores_of_members(program) == [{"kept"}] * 3)
         member = program.kubectl.live("pod", TAKEN_FROM)
         program.kubectl("create", "--filename=-", stdin=json.dumps(without_source(claim("snapshot"))))
         lock(program, is_locked=True)
@@ -136,9 +137,7 @@ def test_three_members_go_back_to_the_copy_of_one_and_are_a_set_again(lines: lis
         program.up("--refresh").ok()
 
         eventually("the game lists the score", lambda: program.game.listed("kept"))
-        for name in MEMBERS:
-            eventually(f"{name} has what was copied", lambda name=name: names_in(program, name) == {"kept"})
+        eventually("all have what was copied, and no more", lambda: scores_of_members(program) == [{"kept"}] * 3)
         assert program.game.save("after", 3)
-        for name in MEMBERS:
-            eventually(f"{name} follows", lambda name=name: "after" in names_in(program, name))
+        eventually("all follow", lambda: scores_of_members(program) == [{"kept", "after"}] * 3)
         program.up("--refresh", "--expect-no-changes").ok()
