@@ -56,7 +56,7 @@ def copy_files(program: Program, member: dict[str, dict[str, object]], source: s
     container = {
         "name": "copy",
         "image": mongod["image"],
-        "command": ["bash", "-euc", f"for each in {' '.join(targets)}; do cp -a /{source}/. /$each; done"],
+        "command": ["bash", "-euc", f"for each in {' '.join(targets)}; do cp -r /{source}/. /$each; done"],
         "securityContext": mongod["securityContext"],
         "resources": mongod["resources"],
         "volumeMounts": [{"name": each, "mountPath": f"/{each}"} for each in claims],
