@@ -21,7 +21,7 @@ _MESSAGE = 1_000
 _COLUMNS = ("create", "update", "replace", "delete", "same")
 # GitHub shows these as boxes, red, yellow and blue.
 _CAUTION, _WARNING, _NOTE = "> [!CAUTION]", "> [!WARNING]", "> [!NOTE]"
-_PROTECTED = "The stack protects it, so the preview fails: first deploy `deletionProtection: false`, in its own change"
+_PROTECTED = "The stack protects it, so the preview fails: deploy `deletionProtection: disabled` first, on its own"
 # In a block of the language `diff`, GitHub colours a line by its first character.
 _SIGNS = {"create": "+", "update": "!", "replace": "-", "delete": "-"}
 

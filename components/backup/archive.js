@@ -15,8 +15,8 @@ const SUFFIX = ".ejson.gz";
 const NAME = /^\w+-\d{8}T\d{6}Z-[0-9a-f]{6}(-before-restore)?$/;
 const TEMPORARY = ".writing";
 const BLOCK_BYTES = 1 << 20;
-// What one insert and one reply carry: a few MB at most, unless single documents are larger.
-const BATCH_DOCUMENTS = 500;
+// What one insert and one reply carry: a few MB, unless a single document has more.
+const BATCH_DOCUMENTS = 2000;
 const BATCH_CHARACTERS = 4 << 20;
 
 /** A problem that a person can understand and solve: it is shown as one line, without a stack. */
@@ -31,6 +31,12 @@ function newName(database, seconds, suffix = "") {
 /** Documents as lines of canonical EJSON, which keeps every type of BSON, and back. */
 const toLines = (documents, EJSON) => documents.map((each) => EJSON.stringify(each, { relaxed: false }));
 const toDocuments = (lines, EJSON) => lines.map((line) => EJSON.parse(line, { relaxed: false }));
+
+/** How many documents like the given ones the memory of a container has room for, several times over. */
+function documentsPerBatch(lines) {
+  const characters = lines.reduce((sum, line) => sum + line.length, 1) / Math.max(lines.length, 1);
+  return Math.min(BATCH_DOCUMENTS, Math.ceil(BATCH_CHARACTERS / characters));
+}
 
 /** Values in the order of their names. */
 const byName = (values) => [...values].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -305,6 +311,6 @@ function explain(error, folder, claim) {
 }
 
 module.exports = {
-  BATCH_DOCUMENTS, FORMAT, Digest, Refusal, Writer, byName, check, explain, find, isStale, list, markVerified, newName, prune, read,
-  removeStale, toDocuments, toLines,
+  FORMAT, Digest, Refusal, Writer, byName, check, documentsPerBatch, explain, find, isStale, list, markVerified, newName,
+  prune, read, removeStale, toDocuments, toLines,
 };

@@ -13,7 +13,8 @@ function refuseASecondRestore(admin, ownName) {
     { $match: { appName: { $regex: "^mongo-restore-", $ne: ownName } } },
   ];
   const others = run(admin, { aggregate: 1, pipeline, cursor: {} }).cursor.firstBatch;
-  if (others.length) throw new archive.Refusal("another restore runs: nothing was changed; wait until it has ended");
+  // No refusal for good: the Job tries again, and by then the other one may have ended.
+  if (others.length) throw new Error("another restore runs: nothing was changed; wait until it has ended");
 }
 
 function swap(set, header) {
@@ -42,7 +43,7 @@ async function restore() {
   const header = EJSON.parse(text, { relaxed: false });
   say(`${name} is whole: ${documentsIn(trailer)} documents`);
 
-  const ownName = `mongo-restore-${require("os").hostname()}`;
+  const ownName = `mongo-restore-${require("crypto").randomUUID()}`;
   const set = connectToSet(ownName);
   refuseASecondRestore(set.getDB("admin"), ownName);
   const [live, beside] = [set.getDB(DATABASE), set.getDB(BESIDE)];

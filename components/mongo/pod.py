@@ -127,7 +127,8 @@ def _mongod_container(image: str, arguments: list[str], resources: Resources) ->
             EnvVarArgs(name="GLIBC_TUNABLES", value="glibc.pthread.rseq=1"),
         ],
         ports=[ContainerPortArgs(name="mongo", container_port=PORT)],
-        startup_probe=ProbeArgs(tcp_socket=answers, period_seconds=1, failure_threshold=300),
+        # An hour: mongod listens only when it has replayed its journal and oplog, which takes long on a large volume.
+        startup_probe=ProbeArgs(tcp_socket=answers, period_seconds=1, failure_threshold=3600),
         readiness_probe=ProbeArgs(exec_=has_data, period_seconds=2, timeout_seconds=2),
         liveness_probe=ProbeArgs(tcp_socket=answers, period_seconds=20, timeout_seconds=5, failure_threshold=6),
         security_context=container_security(),

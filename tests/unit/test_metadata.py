@@ -44,6 +44,9 @@ def test_every_pod_has_them_too(stack: str) -> None:
         metadata = run(stack).one(kind).manifest["spec"]["template"]["metadata"]
         assert GIVEN.items() <= metadata["labels"].items(), kind
         assert metadata["annotations"] == {"note": "made by: pacman"}, kind
+    job = run(stack).one("CronJob", "mongo-backup").manifest["spec"]["jobTemplate"]
+    for metadata in (job["metadata"], job["spec"]["template"]["metadata"]):
+        assert GIVEN.items() <= metadata["labels"].items()
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -90,6 +90,10 @@ class TestWhatIsLegal:
             ({"mongoVolumeSize": "1.5Ti"}, "mongo_volume_size", "1.5Ti"),
             ({"mongoVolumeSize": "20G"}, "mongo_volume_size", "20G"),
             ({"mongoVolumeSize": str(2**30)}, "mongo_volume_size", str(2**30)),
+            ({"backupSchedule": "*/15 0-6,22 1 JAN-jun ?"}, "backup_schedule", "*/15 0-6,22 1 JAN-jun ?"),
+            ({"backupSchedule": "@hourly"}, "backup_schedule", "@hourly"),
+            ({"backupSchedule": ""}, "backup_schedule", ""),
+            ({"backupVolumeSize": "64Mi"}, "backup_volume_size", "64Mi"),
             ({"pacmanReplicas": "100"}, "pacman_replicas", 100),
             ({"pacmanLocation": "false"}, "pacman_location", False),
             ({"ingressHost": "pacman.example"}, "ingress_host", "pacman.example"),
@@ -205,6 +209,7 @@ BARE = "must be a bare host name: no scheme, no port, no path"
 ADDRESS = "must be a name; leave it empty and the Ingress answers on its bare address"
 LABEL = "must be a DNS label"
 OWN = "must be a namespace of its own"
+CRON = "must be a cron schedule of five fields"
 COUNT = "must be a number from 1 to 100"
 MEMBERS = "must be 1, 3 or 5, or 0"
 MOST = "must be a number from 1 to 100, or 0"
@@ -334,13 +339,6 @@ BAD: list[tuple[str, str, str]] = [
     ("mongoImage", f"mongo@{DIGEST}", "must have a tag that says the version"),
     ("mongoFeatureCompatibility", "8", "must be major and minor version in quotes, such as '8.0', or empty"),
     ("mongoFeatureCompatibility", "8.0.32", "must be major and minor version in quotes, such as '8.0', or empty"),
-    ("backupSchedule", "every night", "must be a cron schedule of five fields such as 17 3 * * *, or empty"),
-    ("backupSchedule", "17 3 * *", "must be a cron schedule of five fields such as 17 3 * * *, or empty"),
-    ("backupKeep", "0", "must be a number from 1 to 1000"),
-    ("backupVolumeSize", "1Mi", "must be 64Mi or more"),
-    ("backupVolumeSize", "big", "must be a Kubernetes quantity such as 1Gi"),
-    ("backupClaim", "My Claim", "must be a Kubernetes name"),
-    ("backupSnapshotClass", "My Class", "must be a Kubernetes name"),
     ("passwordRotation", "-1", "must be a number from 0 to 100000"),
     ("passwordRotation", "now", "must be a number from 0 to 100000"),
     ("deletionProtection", "true", "must be enabled or disabled, or empty"),
@@ -371,6 +369,18 @@ BAD: list[tuple[str, str, str]] = [
     ("pacmanImage", "font/pacman:1.0.0", "use saintdle/pacman"),
     ("pacmanImage", "mirror.example/ifont/pacman-nodejs-app:1.0.0", "use saintdle/pacman"),
     ("pacmanImage", "shuguet/pacman:0.2.0", "use saintdle/pacman"),
+    ("backupSchedule", "daily", CRON),
+    ("backupSchedule", "@daly", CRON),
+    ("backupSchedule", "17 3 * *", CRON),
+    ("backupSchedule", "17 3 * * * *", CRON),
+    ("backupSchedule", "TZ=UTC 17 3 * * *", CRON),
+    ("backupSchedule", "17 3 * * *; x", CRON),
+    ("backupKeep", "0", "must be a number from 1 to 1000"),
+    ("backupKeep", "1001", "must be a number from 1 to 1000"),
+    ("backupVolumeSize", "1", "must be 64Mi or more"),
+    ("backupVolumeSize", "big", "must be a Kubernetes quantity"),
+    ("backupClaim", "My_Claim", "must be a Kubernetes name"),
+    ("backupSnapshotClass", "My Class", "must be a Kubernetes name"),
     ("pacmanReplicas", "0", COUNT),
     ("pacmanReplicas", "-3", COUNT),
     ("pacmanReplicas", "101", COUNT),

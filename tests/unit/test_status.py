@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tools.recorder import ROOT
+from tools.recorder import ROOT, record_program, stack_config
 from tools.status import backups, screen
 from tools.status.schedule import runs
 from tools.status.screen import Line
@@ -221,7 +221,7 @@ def test_who_may_not_exec_cannot_tell_and_reads_why() -> None:
 def test_an_interrupted_change_of_the_feature_compatibility_version_needs_a_person() -> None:
     half = {"version": "5.0", "targetVersion": "6.0", "previousVersion": "5.0"}
     (found,) = bad(seen(WELL | {"featureCompatibilityVersion": half}))
-    assert "setFeatureCompatibilityVersion: '6.0'" in found.helps
+    assert "mongoFeatureCompatibility '6.0'" in found.helps
 
 
 @pytest.mark.parametrize(("used", "mark"), [(80, "✓"), (81, "!")])
@@ -342,10 +342,10 @@ def test_a_verified_backup_of_last_night_needs_nobody() -> None:
     assert (mark, text) == ("✓", "8 h 59 min old, verified, 5.0 MiB")
 
 
-def test_a_stack_without_backups_needs_a_person_who_enables_them() -> None:
+def test_a_cron_job_of_the_backups_that_is_gone_comes_back_with_an_up() -> None:
     ((mark, text, helps),) = told()
-    assert (mark, text) == ("!", "no backups: backupSchedule is empty")
-    assert "backupSchedule" in helps
+    assert (mark, text) == ("!", "no backups: there is no CronJob mongo-backup")
+    assert helps == "pulumi up --refresh"
 
 
 @pytest.mark.parametrize("message", [json.dumps(REPORT | {"verified": False}), "", "Segmentation fault", "[]", "{}"])
@@ -380,7 +380,13 @@ def test_days_on_which_the_schedule_asks_for_nothing_make_no_backup_old() -> Non
 def test_a_failed_backup_after_the_last_good_one_needs_a_person() -> None:
     good, since = backup(NIGHT - DAY), backup(NIGHT, "Failed", "mongo-backup-2")
     lines = told(cron_job(), since, good, backup_pod(json.dumps(REPORT)))
-    assert lines[1] == ("!", "mongo-backup-2 failed, which began 9 h 0 min ago", "kubectl logs job/mongo-backup-2")
+    assert lines[1] == ("!", "mongo-backup-2 of 9 h 0 min ago failed", "kubectl logs job/mongo-backup-2")
+
+
+def test_a_failed_backup_says_why_in_the_last_words_of_its_pod() -> None:
+    said = backup_pod("[0.2 s] wrote 1 MB\nerror: No space left on device\n", "mongo-backup-2", code=1)
+    _, (_, text, _) = told(cron_job(), backup(NIGHT, "Failed", "mongo-backup-2"), said)
+    assert text == "mongo-backup-2 of 9 h 0 min ago failed: error: No space left on device"
 
 
 def test_a_failed_backup_before_the_last_good_one_is_history() -> None:
@@ -400,9 +406,11 @@ def test_snapshots_have_their_age_and_a_failure_since_needs_a_person() -> None:
     stack = (cron_job(), backup(NIGHT), backup_pod(json.dumps(REPORT)), thing("CronJob", "mongo-snapshot", spec={}))
     assert told(*stack)[1][:2] == ("✓", "none yet")
     assert told(*stack, taken)[1][0] == "✓"
-    _, (mark, age, _), after = told(*stack, taken, failed)
+    ended = {"name": "snapshot", "state": {"terminated": {"exitCode": 1, "message": "error: disk quota\n"}}}
+    pod = thing("Pod", "failed-1", ("Job", "failed"), status={"containerStatuses": [ended]})
+    _, (mark, age, _), after = told(*stack, taken, failed, pod)
     assert (mark, age) == ("✓", "32 h 59 min old")
-    assert after == ("!", "failed failed, which began 9 h 0 min ago", "kubectl logs job/failed")
+    assert after == ("!", "failed of 9 h 0 min ago failed: error: disk quota", "kubectl logs job/failed")
 
 
 def test_jobs_of_others_are_no_backups() -> None:
@@ -417,6 +425,15 @@ def test_a_new_stack_has_until_the_second_run_of_its_schedule_for_the_first_back
     new["metadata"]["creationTimestamp"] = at(NOW - HOUR)
     assert marks(new) == "✓"
     assert marks(cron_job()) == "!"
+
+
+def test_without_a_schedule_a_person_is_asked_for_one() -> None:
+    run = record_program(stack_config("dev") | {"pacman:backupSchedule": ""})
+    declared = run.one("CronJob", "mongo-backup").manifest["spec"]
+    job = cron_job(declared["schedule"], suspend=declared["suspend"])
+    ((mark, text, helps),) = told(job, backup(NIGHT), backup_pod(json.dumps(REPORT)))
+    assert (mark, text.partition("; ")[2]) == ("!", "no schedule: backupSchedule is empty")
+    assert helps.startswith("pulumi config set backupSchedule ")
 
 
 def test_a_suspended_schedule_needs_a_person() -> None:

@@ -13,7 +13,9 @@ CRON_JOB = "mongo-backup"
 """The CronJob whose Jobs are the backups."""
 SNAPSHOTS = "mongo-snapshot"
 """The CronJob whose Jobs take snapshots; a stack without `backupSnapshotClass` has none."""
-_CONTAINER = "backup"
+_CONTAINERS = ("backup", "snapshot")
+_NEVER = "0 0 30 2 *"
+"""The schedule of that CronJob where backupSchedule is empty."""
 _MAX_PERIODS = 2
 """A backup since which the schedule has asked for so many others needs a person."""
 
@@ -31,8 +33,7 @@ def lines(seen: Seen, now: datetime) -> Iterator[Line]:
 def _backups(seen: Seen, now: datetime) -> Iterator[Line]:
     cron_job = seen.named("CronJob", CRON_JOB)
     if cron_job is None:
-        enable = "pulumi config set backupSchedule '0 3 * * *' && pulumi up"
-        yield Line("backup", "no backups: backupSchedule is empty", "!", enable)
+        yield Line("backup", "no backups: there is no CronJob mongo-backup", "!", "pulumi up --refresh")
         return
     complete, failed = _ended(seen, CRON_JOB)
     yield _last(seen, cron_job, complete[-1] if complete else None, now)
@@ -49,15 +50,16 @@ def _ended(seen: Seen, cron_job: str) -> tuple[list[Object], list[Object]]:
 def _failed_since(seen: Seen, what: str, complete: list[Object], failed: list[Object], now: datetime) -> Iterator[Line]:
     """The line of the last Job, if it failed."""
     if failed and (not complete or _began(failed[-1]) > _began(complete[-1])):
-        name = failed[-1]["metadata"]["name"]
-        began = _age(now - _began(failed[-1]))
-        yield Line(what, f"{name} failed, which began {began} ago", "!", f"{seen.kubectl} logs job/{name}")
+        yield _failed(seen, what, failed[-1], now)
 
 
 def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Line:
     """The line of the last backup, or of none."""
     text, verified = _told(seen, job, now)
     spec = cron_job["spec"]
+    if spec.get("suspend") and spec["schedule"] == _NEVER:
+        enable = "pulumi config set backupSchedule '17 3 * * *' && pulumi up"
+        return Line("backup", f"{text}; no schedule: backupSchedule is empty", "!", enable)
     if spec.get("suspend"):
         return Line("backup", f"{text}; the CronJob is suspended", "!", "pulumi up --refresh")
     since = _began(job) if job else _time(cron_job["metadata"]["creationTimestamp"])
@@ -86,20 +88,32 @@ def _told(seen: Seen, job: Object | None, now: datetime) -> tuple[str, bool | No
     return ", ".join(filter(None, parts)), verified
 
 
+def _failed(seen: Seen, what: str, job: Object, now: datetime) -> Line:
+    """The line of a Job that failed, with the reason unless its pod is gone."""
+    name = job["metadata"]["name"]
+    reasons = [message.strip().splitlines()[-1] for message in _messages(seen, job) if message.strip()]
+    text = ": ".join((f"{name} of {_age(now - _began(job))} ago failed", *reasons[-1:]))
+    return Line(what, text, "!", f"{seen.kubectl} logs job/{name}")
+
+
 def _report(seen: Seen, job: Object) -> Object | None:
-    """What a backup says about itself when it ends; None if its pod is gone."""
-    for pod in seen.of("Pod"):
-        if owner(pod) != ("Job", job["metadata"]["name"]):
-            continue
-        for container in pod["status"].get("containerStatuses") or []:
-            ended = container.get("state", {}).get("terminated") or {}
-            if container["name"] == _CONTAINER and ended.get("exitCode") == 0:
-                try:
-                    report = json.loads(ended.get("message", ""))
-                except ValueError:
-                    return {}
-                return report if isinstance(report, dict) else {}
-    return None
+    """What a complete backup says about itself when it ends; None if its pod is gone."""
+    messages = _messages(seen, job, exit_code=0)
+    if not messages:
+        return None
+    try:
+        report = json.loads(messages[-1])
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _messages(seen: Seen, job: Object, exit_code: int | None = None) -> list[str]:
+    """The last words of the Job's pods that have ended, of those with an exit code if one is given."""
+    pods = [pod for pod in seen.of("Pod") if owner(pod) == ("Job", job["metadata"]["name"])]
+    containers = [each for pod in pods for each in pod["status"].get("containerStatuses") or []]
+    ended = [each.get("state", {}).get("terminated") for each in containers if each["name"] in _CONTAINERS]
+    return [each.get("message", "") for each in ended if each and exit_code in (None, each["exitCode"])]
 
 
 def _began(job: Object) -> datetime:

@@ -126,7 +126,7 @@ def _feature_compatibility(seen: Seen) -> Line:
     if "targetVersion" not in feature:
         return Line(what, f"featureCompatibilityVersion {feature['version']}")
     target = feature["targetVersion"]
-    helps = f"in mongosh, as root: db.adminCommand({{setFeatureCompatibilityVersion: '{target}', confirm: true}})"
+    helps = f"pulumi config set mongoFeatureCompatibility '{target}' && pulumi up"
     return Line(what, f"featureCompatibilityVersion is half way to {target}", "!", helps)
 
 
