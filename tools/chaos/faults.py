@@ -10,8 +10,9 @@ from sandbox import node
 from sandbox.faults import filled, isolated, limited, stopped
 from tools.chaos.rig import Stack, sandbox, until
 
-_SECONDS: Final = 20.0
-"""How long a process is stopped, or a network cut."""
+_STOP_SECONDS: Final = 20.0
+_CUT_SECONDS: Final = 40.0
+"""Longer than an election takes, with the heartbeats that time out before it and after it, 10 s each."""
 _LOST_SECONDS: Final = 90.0
 """Kubernetes counts a node as lost when it has been silent for 40 s."""
 _CHECKPOINT_SECONDS: Final = 150.0
@@ -76,13 +77,13 @@ def delete_all(stack: Stack) -> None:
 def stop_primary(stack: Stack) -> None:
     """Stops the primary's process for a while."""
     with stopped(stack.pod(stack.primary()), "mongod"):
-        time.sleep(_SECONDS)
+        time.sleep(_STOP_SECONDS)
 
 
 def isolate_primary(stack: Stack) -> None:
     """Cuts the primary's network for a while."""
     with isolated(stack.pod(stack.primary()), "mongod"):
-        time.sleep(_SECONDS)
+        time.sleep(_CUT_SECONDS)
 
 
 def fill_volume(stack: Stack) -> None:
@@ -163,8 +164,8 @@ FAULTS: Final = {
         "the same with the first member, for which that restart does not wait", lose_first_volume_and_restart
     ),
     "delete-all": Fault("delete all members", delete_all),
-    "stop-primary": Fault(f"SIGSTOP the primary for {_SECONDS:.0f} s", stop_primary),
-    "isolate-primary": Fault(f"cut the primary's network for {_SECONDS:.0f} s", isolate_primary),
+    "stop-primary": Fault(f"SIGSTOP the primary for {_STOP_SECONDS:.0f} s", stop_primary),
+    "isolate-primary": Fault(f"cut the primary's network for {_CUT_SECONDS:.0f} s", isolate_primary),
     "fill-volume": Fault("fill the primary's volume", fill_volume),
     "restart": Fault("`kubectl rollout restart`", rolling_restart, majority=True),
     "rotate": Fault("new passwords", rotate, majority=True),
