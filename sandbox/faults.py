@@ -38,6 +38,10 @@ rm -r "$1.new" "$1.disk"
 """
 
 
+# Most of it at once. The file system needs some blocks for itself, so the rest is written until nothing fits.
+_FILL: Final = """fallocate -l "$(($(stat -f -c '(%a-1024)*%S' "$1")))" "$1/full" && ! cat /dev/zero >>"$1/full" 2>&-"""
+
+
 @dataclass(frozen=True)
 class Pod:
     """A pod, `NAMESPACE/NAME`, on its node."""
@@ -132,7 +136,7 @@ def limited(pod: Pod, process: str, claim: str, megabytes: int = 1024) -> Iterat
 def filled(its: Node, folder: str) -> Iterator[None]:
     """Fills the disk that `limited` has put under a folder, to its last byte."""
     try:
-        its.run("sh", "-c", 'cat /dev/zero >"$1/full"', "sh", folder)
+        _run(its, "sh", "-c", _FILL, "sh", folder)
         yield
     finally:
         its.run("rm", "-f", f"{folder}/full")
@@ -163,12 +167,10 @@ def _move(name: str, process: str, script: str, *arguments: str) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # half a copy is none
     try:
         _run(pod.node, "sh", "-c", script, "sh", *arguments)
     finally:
         pod.signal(process, signal.SIGKILL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _get(kind: str, name: str) -> dict[str, Any]:
@@ -181,7 +183,12 @@ def _get(kind: str, name: str) -> dict[str, Any]:
 
 
 def _run(its: Node, *command: str) -> str:
-    done = its.run(*command)
+    """What a command prints on a node. Ctrl-C waits for its end: half a copy of a volume is none."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        done = its.run(*command)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if done.returncode:
         raise SandboxError(f"{command[0]} on {its.name}: {done.stderr.strip()[-300:]}")
     return done.stdout

@@ -8,21 +8,8 @@ from contextlib import contextmanager
 
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
+from tools.chaos.rig import WATCH
 
-# Asks each member by its own name, with the driver of the game, and prints each answer that differs from its last one.
-WATCH = """
-const { MongoClient } = require("mongodb");
-const options = { directConnection: true, serverSelectionTimeoutMS: 2000, socketTimeoutMS: 2000 };
-for (const member of process.argv.slice(1)) (async () => {
-  const client = new MongoClient(`mongodb://${member}.mongo:27017/`, options);
-  for (let last; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
-    const reply = await client.db("admin").command({ hello: 1 }).catch(() => ({}));
-    const complete = Boolean(reply.setName && (reply.isWritablePrimary || reply.secondary));
-    if (complete !== last) console.log(JSON.stringify({ member, complete }));
-    last = complete;
-  }
-})();
-"""
 MEMBERS = ["mongo-0", "mongo-1", "mongo-2"]
 
 

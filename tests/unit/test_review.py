@@ -232,9 +232,7 @@ class TestComment:
             Change("replace", "Service", "x", protected=True),
         ]
         text = write([Preview("dev", 1, {}, changes, intended_by="abc1234")], "")
-        reason = (
-            "The stack protects it, so the preview fails: deploy `deletionProtection: disabled` first, on its own."
-        )
+        reason = "The stack protects it, so the preview fails: deploy `deletionProtection: disabled` first, on its own."
         assert f"> [!CAUTION]\n> `dev`: **`Namespace pacman` is deleted**: all is deleted. {reason}" in text
         assert f"> [!CAUTION]\n> `dev`: **`Service x` is replaced**: {reason}" in text
         assert "| **failed** |" in text

@@ -10,8 +10,9 @@ from sandbox import node
 from sandbox.faults import filled, isolated, limited, stopped
 from tools.chaos.rig import Stack, sandbox, until
 
-_SECONDS: Final = 20.0
-"""How long a process is stopped, or a network cut."""
+_STOP_SECONDS: Final = 20.0
+_CUT_SECONDS: Final = 40.0
+"""Longer than an election takes, with the heartbeats that time out before it and after it, 10 s each."""
 _LOST_SECONDS: Final = 90.0
 """Kubernetes counts a node as lost when it has been silent for 40 s."""
 _CHECKPOINT_SECONDS: Final = 150.0
@@ -58,12 +59,14 @@ def lose_volume(stack: Stack) -> None:
     stack.kubectl("delete", "pod", member)
 
 
-def lose_volume_and_restart(stack: Stack) -> None:
-    """The same, and at once a rolling restart."""
-    member = stack.secondary()
-    stack.kubectl("delete", "pvc", f"data-{member}", "--wait=false")
-    stack.kubectl("delete", "pod", member, "--wait=false")
-    rolling_restart(stack)
+def lose_last_volume_and_restart(stack: Stack) -> None:
+    """The same with the last member, and at once a rolling restart, which begins with the last one."""
+    _lose_and_restart(stack, stack.members[-1])
+
+
+def lose_first_volume_and_restart(stack: Stack) -> None:
+    """The same with the first member. Before Kubernetes 1.37, the restart of the last one does not wait for it."""
+    _lose_and_restart(stack, stack.members[0])
 
 
 def delete_all(stack: Stack) -> None:
@@ -74,13 +77,13 @@ def delete_all(stack: Stack) -> None:
 def stop_primary(stack: Stack) -> None:
     """Stops the primary's process for a while."""
     with stopped(stack.pod(stack.primary()), "mongod"):
-        time.sleep(_SECONDS)
+        time.sleep(_STOP_SECONDS)
 
 
 def isolate_primary(stack: Stack) -> None:
     """Cuts the primary's network for a while."""
     with isolated(stack.pod(stack.primary()), "mongod"):
-        time.sleep(_SECONDS)
+        time.sleep(_CUT_SECONDS)
 
 
 def fill_volume(stack: Stack) -> None:
@@ -90,13 +93,12 @@ def fill_volume(stack: Stack) -> None:
         # Its new pod has no restart behind it, which would delay the next one.
         stack.kubectl("delete", "pod", member)
         stack.settle()
-        stack.step_up(member)
-        until(f"{member} is the primary", lambda: stack.primary() == member)
+        _make_primary(stack, member)
         with filled(stack.pod(member).node, folder):
             until(f"{member} gives up", lambda: stack.restarts(member), seconds=_CHECKPOINT_SECONDS)
         stack.settle()
         if stack.primary() == member:
-            stack.step_up(next(each for each in stack.members if each != member))
+            _make_primary(stack, stack.secondary())
     stack.settle()
 
 
@@ -127,9 +129,7 @@ def crash_node(stack: Stack) -> None:
 def lose_node_of_primary(stack: Stack) -> None:
     """Takes the power from the primary's node, until Kubernetes counts it as lost."""
     if stack.node_of(stack.primary()) == node.FIRST.name:  # it has the control plane and the Ingress
-        other = stack.secondary()
-        stack.step_up(other)
-        until(f"{other} is the primary", lambda: stack.primary() == other)
+        _make_primary(stack, stack.secondary())
     lost = stack.node_of(stack.primary())
     sandbox("node", "stop", lost)
     try:
@@ -155,12 +155,17 @@ FAULTS: Final = {
     "kill-primary": Fault("SIGKILL the primary's mongod", kill_primary, most=15),
     "kill-secondary": Fault("SIGKILL a secondary's mongod", kill_secondary),
     "lose-volume": Fault("delete a secondary's claim and pod", lose_volume, majority=True),
-    "lose-volume-restart": Fault(
-        "delete a secondary's claim and pod, and restart all members", lose_volume_and_restart, majority=True
+    "lose-last-restart": Fault(
+        "the same with the last member, and `kubectl rollout restart` at once",
+        lose_last_volume_and_restart,
+        majority=True,
+    ),
+    "lose-first-restart": Fault(
+        "the same with the first member, for which that restart does not wait", lose_first_volume_and_restart
     ),
     "delete-all": Fault("delete all members", delete_all),
-    "stop-primary": Fault(f"SIGSTOP the primary for {_SECONDS:.0f} s", stop_primary),
-    "isolate-primary": Fault(f"cut the primary's network for {_SECONDS:.0f} s", isolate_primary),
+    "stop-primary": Fault(f"SIGSTOP the primary for {_STOP_SECONDS:.0f} s", stop_primary),
+    "isolate-primary": Fault(f"cut the primary's network for {_CUT_SECONDS:.0f} s", isolate_primary),
     "fill-volume": Fault("fill the primary's volume", fill_volume),
     "restart": Fault("`kubectl rollout restart`", rolling_restart, majority=True),
     "rotate": Fault("new passwords", rotate, majority=True),
@@ -173,6 +178,19 @@ FAULTS: Final = {
     "drain": Fault("drain each of three nodes in turn", drain_nodes, nodes=3, majority=True),
 }
 """Every fault, by its name in ONLY; each group of them shares a stack."""
+
+
+def _lose_and_restart(stack: Stack, member: str) -> None:
+    if stack.primary() == member:
+        _make_primary(stack, stack.secondary())
+    stack.kubectl("delete", "pvc", f"data-{member}", "--wait=false")
+    stack.kubectl("delete", "pod", member, "--wait=false")
+    rolling_restart(stack)
+
+
+def _make_primary(stack: Stack, member: str) -> None:
+    stack.step_up(member)
+    until(f"{member} is the primary", lambda: stack.primary() == member)
 
 
 def _kill(stack: Stack, member: str) -> None:

@@ -34,10 +34,9 @@ _TIMEOUT: Final = 2.0
 _ENOUGH: Final = 20
 """Scores that are saved before a fault, and again after it."""
 
-# Prints each member's answer to `hello` when it changes. A request that hangs counts as no answer after a second.
-_WATCH: Final = """
+WATCH: Final = """
 const { MongoClient } = require("mongodb");
-const options = { directConnection: true, serverSelectionTimeoutMS: 1000, socketTimeoutMS: 1000 };
+const options = { directConnection: true, serverSelectionTimeoutMS: 2000, socketTimeoutMS: 2000 };
 for (const member of process.argv.slice(1)) (async () => {
   const client = new MongoClient(`mongodb://${member}.mongo:27017/`, options);
   for (let last; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
@@ -47,6 +46,10 @@ for (const member of process.argv.slice(1)) (async () => {
     last = complete;
   }
 })();
+"""
+"""Prints which members have all data, as the driver of the game hears it: again whenever one changes.
+
+A request that hangs counts as no answer after 2 s.
 """
 # The password is read in the pod, so that nobody's argv has it.
 _CONNECT: Final = """
@@ -291,7 +294,7 @@ class Stack(Engine):
         container = {
             "name": "watch",
             "image": self._settings["pacmanImage"],
-            "command": ["node", "--input-type=commonjs", "--eval", _WATCH, *members],
+            "command": ["node", "--input-type=commonjs", "--eval", WATCH, *members],
             "securityContext": context,
         }
         security = {"runAsNonRoot": True, "runAsUser": 100, "seccompProfile": {"type": "RuntimeDefault"}}
