@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import backup, mongo, pacman_deployment
-from components.backup import MongoBackup, MongoBackupArgs
+from components.backup import MongoBackup, MongoBackupArgs, MongoSnapshots, MongoSnapshotsArgs
 from components.cluster import RunningMongo
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
 from components.fixed_namespace import FixedNamespace, FixedNamespaceArgs
@@ -62,6 +62,8 @@ def main() -> None:
     placement = place(config, namespace, in_namespace)
     database = declare_mongo(config, known.mongo if known else None, namespace, placement, in_namespace)
     declare_backup(config, namespace, placement, database, in_namespace)
+    if config.backup_snapshot_class:
+        declare_snapshots(config, namespace, placement, database, in_namespace)
     # Pacman exits if the database does not answer, and the names of the hosts are known earlier than that.
     pacman = declare_pacman(config, namespace, placement, database, after(on_cluster, database))
     if config.password_rotation:
@@ -159,6 +161,30 @@ def declare_backup(
             claim=config.backup_claim,
             protect=config.protect,
             resources=backup.RESOURCES.with_cpu_limit_of(replace(mongo.RESOURCES, cpu=config.mongo_cpu)),
+            placement=placement,
+        ),
+        opts,
+    )
+
+
+def declare_snapshots(
+    config: Settings,
+    namespace: pulumi.Input[str],
+    placement: Placement,
+    database: MongoStatefulSet,
+    opts: pulumi.ResourceOptions,
+) -> MongoSnapshots:
+    """The snapshots of the members' volumes."""
+    return MongoSnapshots(
+        "mongo",
+        MongoSnapshotsArgs(
+            namespace=namespace,
+            image=config.mongo_image,
+            claims=database.claims,
+            snapshot_class=config.backup_snapshot_class,
+            schedule=config.backup_schedule,
+            keep=config.backup_keep,
+            resources=backup.SNAPSHOT_RESOURCES.with_cpu_limit_of(replace(mongo.RESOURCES, cpu=config.mongo_cpu)),
             placement=placement,
         ),
         opts,

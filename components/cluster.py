@@ -32,6 +32,7 @@ _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
 _ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
+_SNAPSHOT_CLASSES = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses"
 _NAMESPACES = "/api/v1/namespaces"
 # What `kubectl get` shows: of Secrets, nothing else may leave the cluster. Their metadata would be too much already, in
 # which `kubectl apply` keeps all of an object.
@@ -120,6 +121,8 @@ class Cluster:
     """Linux nodes that take any pod."""
     issuers: frozenset[str] | None = None
     """The ClusterIssuers of cert-manager; empty where it is not installed."""
+    snapshots: frozenset[str] | None = None
+    """The VolumeSnapshotClasses; empty where the cluster does not know snapshots."""
     mongo: RunningMongo | None = None
     """The database in the stack's namespace; None also where this program made none."""
     secrets: frozenset[str] | None = None
@@ -146,13 +149,14 @@ def read(context: str, namespace: str) -> Cluster | None:
         with _connected(context) as api:
             storage, ingress = (_list_if_allowed(api, path) for path in (_STORAGE_CLASSES, _INGRESS_CLASSES))
             ingresses = _list_if_allowed(api, "/apis/networking.k8s.io/v1/ingresses")
-            nodes, issuers = (_list_if_allowed(api, path) for path in (_NODES, _ISSUERS))
+            nodes, issuers, snapshots = (_list_if_allowed(api, path) for path in (_NODES, _ISSUERS, _SNAPSHOT_CLASSES))
             return Cluster(
                 storage=None if storage is None else _marks(storage),
                 ingress=None if ingress is None else {_name(item): _ingress_class(item) for item in ingress},
                 hosts=None if ingresses is None else tuple(host for item in ingresses for host in _hosts(item)),
                 nodes=None if nodes is None else sum(_takes_pods(node) for node in nodes),
                 issuers=None if issuers is None else frozenset(map(_name, issuers)),
+                snapshots=None if snapshots is None else frozenset(map(_name, snapshots)),
                 mongo=_mongo(api, namespace),
                 secrets=_secrets(api, namespace),
                 namespace=_namespace_metadata(api, namespace),

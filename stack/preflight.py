@@ -58,6 +58,7 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
         return config.demote_storage_classes
     problems = [
         *_missing_classes(config, known),
+        *_missing_snapshot_class(config, known),
         *_missing_issuer(config, known),
         *_missing_namespace(config, known),
         *_taken_class(config, known),
@@ -103,12 +104,29 @@ def _missing_classes(config: Settings, known: Cluster) -> list[str]:
 
 
 def _no_such(config: Settings, key: str, name: str, kind: str) -> str:
-    mend = config.target.class_mends.get(name, "")
+    mend = _mend(config, name)
     return (
         f'{PROJECT}:{key} is "{name}": no such {kind} in context {config.context};'
         f" `kubectl --context {config.context} get {kind.lower()}` lists those that exist"
-        + (f"; {mend.format(context=config.context)}" if mend else "")
+        + (f"; {mend}" if mend else "")
     )
+
+
+def _mend(config: Settings, name: str) -> str:
+    """The command that creates a class on this kind of cluster, "" if there is none."""
+    return config.target.class_mends.get(name, "").format(context=config.context)
+
+
+def _missing_snapshot_class(config: Settings, known: Cluster) -> list[str]:
+    name = config.backup_snapshot_class
+    if not name or known.snapshots is None or name in known.snapshots:
+        return []
+    if known.snapshots:
+        return [_no_such(config, "backupSnapshotClass", name, "VolumeSnapshotClass")]
+    return [
+        f'{PROJECT}:backupSnapshotClass is "{name}": there is no VolumeSnapshotClass in context {config.context}; '
+        + (_mend(config, name) or "install a CSI driver with snapshots and the snapshot controller, or leave it empty")
+    ]
 
 
 def _missing_issuer(config: Settings, known: Cluster) -> list[str]:

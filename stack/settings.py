@@ -82,6 +82,8 @@ class Settings:
     """A Kubernetes quantity, 64Mi or more."""
     backup_claim: str
     """The claim for the backups; "" for one of the program's own."""
+    backup_snapshot_class: str
+    """The VolumeSnapshotClass for snapshots of the members' volumes; "" for no snapshots."""
     pacman_image: str
     """A pinned image that can work with `mongo_image`."""
     pacman_replicas: int
@@ -288,6 +290,7 @@ def _backup(reader: Reader) -> dict[str, Any]:
         "backup_keep": reader.get("backupKeep", lambda v: legal.integer(v, range(1, 1001), "a number from 1 to 1000")),
         "backup_volume_size": reader.get("backupVolumeSize", legal.backup_volume_size),
         "backup_claim": reader.get("backupClaim", legal.object_name_or_empty),
+        "backup_snapshot_class": reader.get("backupSnapshotClass", legal.object_name_or_empty),
     }
 
 

@@ -56,6 +56,7 @@ TARGETS = {
             node_address_is_local=True,
             class_mends={
                 "csi-hostpath-sc": "`minikube -p {context} addons enable csi-hostpath-driver` brings it",
+                "csi-hostpath-snapclass": "`minikube -p {context} addons enable volumesnapshots` brings it",
                 "nginx": "`minikube -p {context} addons enable ingress` brings it",
             },
         ),

@@ -5,27 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
-from pulumi_kubernetes.batch.v1 import (
-    CronJob,
-    CronJobSpecArgs,
-    JobSpecArgs,
-    JobTemplateSpecArgs,
-    PodFailurePolicyArgs,
-    PodFailurePolicyOnExitCodesRequirementArgs,
-    PodFailurePolicyRuleArgs,
-)
 from pulumi_kubernetes.core.v1 import (
     ConfigMap,
     ConfigMapVolumeSourceArgs,
     ContainerArgs,
     EmptyDirVolumeSourceArgs,
-    EnvVarArgs,
     KeyToPathArgs,
     PersistentVolumeClaim,
     PersistentVolumeClaimSpecArgs,
     PersistentVolumeClaimVolumeSourceArgs,
     PodSpecArgs,
-    PodTemplateSpecArgs,
     SecretVolumeSourceArgs,
     VolumeArgs,
     VolumeMountArgs,
@@ -33,17 +22,14 @@ from pulumi_kubernetes.core.v1 import (
 )
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.backup.cron_job import DEADLINE, declare_cron_job, script_container
 from components.metadata import TAKE_OVER
 from components.mongo.naming import UID
-from components.pods import Identity, Placement, Resources, container_security, pod_security
+from components.pods import Identity, Placement, Resources, pod_security
 
 SCRIPTS = {name: Path(__file__).with_name(name) for name in ("archive.js", "database.js", "backup.js", "restore.js")}
 # A shell on Node.js, which holds a few MB of documents at a time. Measured with 1 GB: docs/backup.md.
-RESOURCES = Resources(cpu=("100m",), memory=("256Mi", "768Mi"), disk=("1Mi", "64Mi"))
-# Seconds. Reading has to end within 300, MongoDB's default for how long it keeps the past; restoring takes longer.
-_DEADLINE = 3600
-# The 30th of February: a CronJob needs a schedule, also if it is suspended.
-_NEVER = "0 0 30 2 *"
+RESOURCES = Resources(cpu=("50m",), memory=("256Mi", "768Mi"), disk=("1Mi", "64Mi"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,40 +136,13 @@ class MongoBackup(pulumi.ComponentResource):
         env: Mapping[str, str],
     ) -> None:
         """Declares the CronJob that runs the script of a role; without a schedule it is suspended."""
-        job = JobSpecArgs(
-            # For what ends the pod from outside, such as an eviction. What the script refuses, it refuses again.
-            backoff_limit=2,
-            pod_failure_policy=PodFailurePolicyArgs(
-                rules=[
-                    PodFailurePolicyRuleArgs(
-                        action="FailJob",
-                        on_exit_codes=PodFailurePolicyOnExitCodesRequirementArgs(
-                            container_name=role, operator="In", values=[1]
-                        ),
-                    )
-                ]
-            ),
-            active_deadline_seconds=_DEADLINE,
-            template=PodTemplateSpecArgs(
-                metadata=ObjectMetaArgs(labels={**self._identity(role).labels, **self._args.client_labels}),
-                spec=self._pod(role, scripts, secret, env),
-            ),
-        )
-        CronJob(
-            f"{self._name}-{role}",
-            metadata=self._metadata(role),
-            spec=CronJobSpecArgs(
-                schedule=schedule or _NEVER,
-                suspend=not schedule,
-                time_zone="Etc/UTC",
-                concurrency_policy="Forbid",
-                # A cluster that was off at night takes its backup when it is back.
-                starting_deadline_seconds=12 * 3600,
-                successful_jobs_history_limit=3,
-                failed_jobs_history_limit=3,
-                job_template=JobTemplateSpecArgs(metadata=ObjectMetaArgs(labels=self._identity(role).labels), spec=job),
-            ),
-            opts=self._child,
+        declare_cron_job(
+            self._metadata(role),
+            self._identity(role),
+            schedule,
+            self._pod(role, scripts, secret, env),
+            self._child,
+            pod_labels=self._args.client_labels,
         )
 
     def _pod(
@@ -220,23 +179,12 @@ class MongoBackup(pulumi.ComponentResource):
             "REPLICA_SET": args.replica_set,
             "DATABASE": args.database,
             "CLAIM": self.claim,
-            "DEADLINE": str(_DEADLINE),
+            "DEADLINE": str(DEADLINE),
             "HOME": "/tmp",  # noqa: S108 - an emptyDir of the pod
             **env,
         }
-        return ContainerArgs(
-            name=role,
-            image=args.image,
-            command=["mongosh", "--quiet", "--norc", "--nodb", f"/scripts/{role}.js"],
-            env=[EnvVarArgs(name=name, value=value) for name, value in variables.items()],
-            # `make backup` and `make status` read it: the result, or why there is none.
-            termination_message_policy="FallbackToLogsOnError",
-            security_context=container_security(),
-            resources=args.resources.args(),
-            volume_mounts=[
-                VolumeMountArgs(name="scripts", mount_path="/scripts", read_only=True),
-                VolumeMountArgs(name="login", mount_path="/secrets", read_only=True),
-                VolumeMountArgs(name="backups", mount_path="/backup"),
-                VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108
-            ],
-        )
+        mounts = [
+            VolumeMountArgs(name="login", mount_path="/secrets", read_only=True),
+            VolumeMountArgs(name="backups", mount_path="/backup"),
+        ]
+        return script_container(role, args.image, variables, args.resources, mounts)

@@ -1,7 +1,5 @@
 """What keeps the data: a check against the state before anything changes, and the volumes themselves."""
 
-from collections.abc import Sequence
-
 import pulumi
 from pulumi.dynamic import Resource
 
@@ -85,11 +83,10 @@ class Volumes(Resource, module="pacman", name="Volumes"):
         retain: bool,
         opts: pulumi.ResourceOptions,
     ) -> None:
-        claims: Sequence[str] = [f"data-{names.name}-{ordinal}" for ordinal in range(members)]
         inputs = {
             "context": context,
             "namespace": names.namespace,
-            "claims": claims,
+            "claims": names.claims(members),
             "size": size,
             "retain": retain,
             "project": pulumi.get_project(),

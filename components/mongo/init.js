@@ -185,7 +185,11 @@ function remove(extra) {
       );
       return members.some((member, index) => member.priority !== lowered[index].priority) ? lowered : null;
     });
-    run(primary(), { replSetStepDown: 60, secondaryCatchUpPeriodSecs: 30 });
+    // Without this, a member that has stepped down itself a moment ago may not become the primary for a while.
+    for (const host of wanted) run(admin(host, "directConnection=true"), { replSetFreeze: 0 });
+    // The primary takes no writes while it waits for one of them.
+    const reply = run(primary(), { replSetStepDown: 60, secondaryCatchUpPeriodSecs: 2 });
+    if (!reply.ok) sleep(10 * WAIT_MS);
     return false;
   });
   for (const host of extra.reverse()) {

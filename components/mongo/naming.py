@@ -46,6 +46,10 @@ class Names:
         """
         return [f"{self.name}-{ordinal}.{self.name}" for ordinal in range(members)]
 
+    def claims(self, members: int) -> list[str]:
+        """The claim of each member's volume, as the StatefulSet names it."""
+        return [f"data-{self.name}-{ordinal}" for ordinal in range(members)]
+
     def metadata(
         self, suffix: str = "", identity: Identity | None = None, annotations: Mapping[str, str] | None = None
     ) -> ObjectMetaArgs:

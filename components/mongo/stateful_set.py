@@ -82,6 +82,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
     """Declares more Jobs that work on the replica set."""
     hosts: list[str]
     """DNS name of each member, without the port, known before the members run."""
+    claims: list[str]
+    """The PersistentVolumeClaim of each member."""
     database: str
     """The application's database."""
     scratch_database: str
@@ -102,6 +104,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
         names = Names(name, args.namespace)
         self.database, self.scratch_database = args.database, f"{args.database}_backup_check"
         self.client_labels, self.hosts = names.client_labels, names.hosts(args.members)
+        self.claims = names.claims(args.members)
         # Everything depends on this: it refuses a change that the data would not survive, before anything changes.
         child = pulumi.ResourceOptions(parent=self, depends_on=[self._guard(name, args)])
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.engine.conftest import FirstUp
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
@@ -83,9 +84,9 @@ def databases(program: Program) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def shell(first_up: object, request: pytest.FixtureRequest) -> Iterator["Shell"]:
+def shell(first_up: FirstUp) -> Iterator["Shell"]:
     """A shell on the volume with the backups."""
-    program = first_up.program  # type: ignore[attr-defined]
+    program = first_up.program
     program.use()
     program.up().ok()
     with Shell(program) as found:
@@ -96,6 +97,7 @@ class Shell:
     """A pod that mounts the backups, as docs/backup.md has it."""
 
     def __init__(self, program: Program) -> None:
+        self.program = program
         self._kubectl = program.kubectl
 
     def __enter__(self) -> "Shell":
@@ -124,6 +126,13 @@ class Shell:
 def program(shell: Shell, program: Program) -> Program:
     """The stack, with its backups."""
     return program
+
+
+@pytest.fixture(scope="module")
+def archive(shell: Shell) -> str:
+    """A backup that is damaged in several ways, each time in a copy."""
+    assert shell.program.game.save("kept-1", 1)
+    return back_up(shell.program)
 
 
 def test_after_the_database_was_dropped_a_restore_brings_back_every_score_and_index(program: Program) -> None:
@@ -178,15 +187,14 @@ def test_a_collection_that_the_archive_does_not_have_stays(program: Program) -> 
     ids=["truncated", "truncated with a new checksum", "altered", "altered with a new checksum", "a document less"],
 )
 def test_a_damaged_archive_is_refused_and_the_database_stays_as_it_is(
-    program: Program, shell: Shell, damage: str, reason: str
+    program: Program, shell: Shell, archive: str, damage: str, reason: str
 ) -> None:
-    assert program.game.save("kept-1", 1)
-    good, bad = back_up(program), "pacman-20200101T000000Z-abcdef"
+    bad = "pacman-20200101T000000Z-abcdef"
     assert program.game.save("newer", 7)
     before, archives = content(program), shell.files()
     for ending in (".ejson.gz", ".ejson.gz.sha256"):
-        shell(f"cp /backup/{good}{ending} /backup/{bad}{ending}")
-    shell(f"sed -i s/{good}/{bad}/ /backup/{bad}.ejson.gz.sha256; cd /backup; {damage.replace('A.', f'{bad}.')}")
+        shell(f"cp /backup/{archive}{ending} /backup/{bad}{ending}")
+    shell(f"sed -i s/{archive}/{bad}/ /backup/{bad}.ejson.gz.sha256; cd /backup; {damage.replace('A.', f'{bad}.')}")
     done = tool(program, "restore", bad)
     shell(f"rm /backup/{bad}*")
     assert done.returncode == 1
@@ -197,12 +205,12 @@ def test_a_damaged_archive_is_refused_and_the_database_stays_as_it_is(
     assert "pacman_restore" not in databases(program)
 
 
-def test_an_archive_that_does_not_exist_is_refused_with_those_that_do(program: Program) -> None:
-    archive = back_up(program)
+def test_an_archive_that_does_not_exist_is_refused_with_those_that_do(program: Program, archive: str) -> None:
     done = tool(program, "restore", "pacman-monday")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: there is no archive pacman-monday; the volume has {archive}, ")
+    assert line.startswith("error: there is no archive pacman-monday; the volume has ")
+    assert archive in line
 
 
 def test_two_backups_at_once_are_both_complete_and_verified(program: Program, shell: Shell) -> None:

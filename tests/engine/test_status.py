@@ -149,10 +149,10 @@ def test_of_three_members_the_one_that_is_away_or_not_serving_is_named_and_so_is
 
         secondary = next(name for name in states if name != primary)
         program.mongosh(maintenance(True), as_root=True, member=secondary)
-        eventually("it is named", lambda: "RECOVERING" in lines(status(program)[1])[secondary][1])
+        eventually("it is named", lambda: "RECOVERING" in lines(status(program)[1])[secondary][1], seconds=90)
         assert lines(status(program)[1])[secondary][0] == "!"
         program.mongosh(maintenance(False), as_root=True, member=secondary)
-        eventually("it serves again", lambda: lines(status(program)[1])[secondary][0] == "✓")
+        eventually("it serves again", lambda: lines(status(program)[1])[secondary][0] == "✓", seconds=90)
 
         program.kubectl("scale", "statefulset", "mongo", "--replicas=2")
         gone = ("!", "has no pod: the StatefulSet has 2 replicas")

@@ -22,6 +22,8 @@ VARIANTS = {
     "a host name": {"pacman:ingressHost": "pacman.example"},
     "another namespace": {"pacman:namespace": "arcade"},
     "another class": {"pacman:defaultStorageClass": "fast", "pacman:demoteStorageClasses": '["slow","standard"]'},
+    "snapshots": {"pacman:backupSnapshotClass": "fast"},
+    "snapshots in a given namespace": {"pacman:backupSnapshotClass": "fast", "pacman:createNamespace": "false"},
     "some other cluster": {"pacman:target": "generic", "pacman:mongoStorageClass": "fast"},
 }
 DELETE = object()

@@ -1,5 +1,6 @@
 """The database of a stack, from inside its pod: what it holds, and what tests leave in it."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +11,9 @@ _NAMES = "^(lesson|player|cut)-[0-9a-f]{6,9}$"
 
 
 def secret(kubectl: Callable[..., str], name: str) -> dict[str, str]:
-    """The values of a Secret; `jsonpath` would leave them coded, `go-template` does not."""
-    template = '{{range $key, $value := .data}}{{$key}}={{$value | base64decode}}{{"\\n"}}{{end}}'
-    text = kubectl("get", "secret", name, "--output", f"go-template={template}")
-    return dict(line.split("=", 1) for line in text.splitlines())
+    """The values of a Secret."""
+    data = json.loads(kubectl("get", "secret", name, "--output", "json"))["data"]
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 def mongosh(kubectl: Callable[..., str], script: str, *, as_root: bool = False, member: str = "mongo-0") -> Any:  # noqa: ANN401 - any JSON

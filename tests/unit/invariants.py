@@ -41,14 +41,28 @@ _GUARDED = {
 }
 # In a namespace that somebody else has created, what would wait for the namespace waits for the guard of it.
 JUSTIFIED_IN_A_GIVEN_NAMESPACE = JUSTIFIED_DEPENDENCIES | dict.fromkeys(
-    ("DefaultStorageClass", "MongoStatefulSet", "MongoBackup", "RegistryCredentials"), frozenset({"FixedNamespace"})
+    ("DefaultStorageClass", "MongoStatefulSet", "MongoBackup", "MongoSnapshots", "RegistryCredentials"),
+    frozenset({"FixedNamespace"}),
 )
-# All that anybody may do with the Kubernetes API.
-GRANTED = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
+# All that anybody may do with the Kubernetes API: Pacman in the cluster, and the Job of snapshots in the namespace.
+GRANTED = {
+    "ClusterRole": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}],
+    "Role": [
+        {
+            "apiGroups": ["snapshot.storage.k8s.io"],
+            "resources": ["volumesnapshots"],
+            "verbs": ["create", "list", "delete"],
+        }
+    ],
+}
 # Components whose objects do not carry their name: they are the namespace, or belong to the stack as a whole.
 _SHARED = {"RestrictedNamespace", "DefaultStorageClass"}
 _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "StorageClass"}
-_WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+# Kind -> where the template of its pods is.
+_TEMPLATES = {
+    **dict.fromkeys(("Deployment", "StatefulSet", "Job"), "spec.template"),
+    "CronJob": "spec.jobTemplate.spec.template",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,15 @@ class Pods:
     """The pods of one workload."""
 
     workload: Resource
-    template: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Where their spec is."""
+        return f"{_TEMPLATES[self.workload.kind]}.spec"
+
+    @property
+    def template(self) -> Mapping[str, Any]:
+        return _template(self.workload)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -72,25 +94,16 @@ class Pods:
         """Each container with the path that leads to it."""
         for group in ("initContainers", "containers"):
             for container in self.spec.get(group, []):
-                yield f"{_POD}.{group}[{container['name']}]", container
+                yield f"{self.path}.{group}[{container['name']}]", container
 
     def ports(self) -> dict[str, int]:
         """Container ports by name."""
         return {p["name"]: p["containerPort"] for _, c in self.containers() for p in c.get("ports", []) if "name" in p}
 
 
-_POD = "spec.template.spec"
-
-
 def pods(run: Recorded) -> list[Pods]:
     """The pods of every workload."""
-    return [Pods(w, _template(w)) for kind in _WORKLOADS for w in run.of(kind)]
-
-
-def _template(workload: Resource) -> Mapping[str, Any]:
-    spec = workload.manifest["spec"]
-    template: Mapping[str, Any] = (spec["jobTemplate"]["spec"] if workload.kind == "CronJob" else spec)["template"]
-    return template
+    return [Pods(workload) for kind in _TEMPLATES for workload in run.of(kind)]
 
 
 def parents(run: Recorded) -> Iterator[str]:
@@ -145,8 +158,8 @@ def labels(run: Recorded) -> Iterator[str]:
         if component.kind in _SHARED:
             continue
         places = {"metadata.labels": r.manifest["metadata"].get("labels", {})}
-        if r.kind in _WORKLOADS:
-            places["spec.template.metadata.labels"] = _template(r)["metadata"].get("labels", {})
+        if r.kind in _TEMPLATES:
+            places[f"{_TEMPLATES[r.kind]}.metadata.labels"] = _template(r)["metadata"].get("labels", {})
         for place, found in places.items():
             if found.get(INSTANCE) != component.name:
                 yield _fault(r, place, f"{INSTANCE} must be {component.name}, is {found.get(INSTANCE)}")
@@ -249,17 +262,19 @@ def _ports_of_ingresses(run: Recorded, services: Mapping[str, Any]) -> Iterator[
 
 def tokens(run: Recorded) -> Iterator[str]:
     """A pod has a token of the API where its account was granted something, and nowhere else."""
-    bound = {s["name"] for b in run.of("ClusterRoleBinding") for s in b.manifest["subjects"]}
+    bindings = run.of("ClusterRoleBinding") + run.of("RoleBinding")
+    bound = {s["name"] for b in bindings for s in b.manifest["subjects"]}
     for p in pods(run):
         mounts, uses = p.spec.get("automountServiceAccountToken"), p.spec.get("serviceAccountName") in bound
         if mounts is not uses:
-            yield _fault(p.workload, f"{_POD}.automountServiceAccountToken", f"must be {uses}, is {mounts}")
+            yield _fault(p.workload, f"{p.path}.automountServiceAccountToken", f"must be {uses}, is {mounts}")
     for account in run.of("ServiceAccount"):
         if account.manifest.get("automountServiceAccountToken") is not False:
             yield _fault(account, "automountServiceAccountToken", "must be False: a pod asks for it by itself")
-    for role in run.of("ClusterRole"):
-        if role.manifest["rules"] != GRANTED:
-            yield _fault(role, "rules", f"must be {GRANTED}")
+    for kind, rules in GRANTED.items():
+        for role in run.of(kind):
+            if role.manifest["rules"] != rules:
+                yield _fault(role, "rules", f"must be {rules}")
 
 
 def secrets(run: Recorded) -> Iterator[str]:
@@ -279,7 +294,7 @@ def service_links(run: Recorded) -> Iterator[str]:
     """No Service of the namespace becomes a variable."""
     for p in pods(run):
         if p.spec.get("enableServiceLinks") is not False:
-            yield _fault(p.workload, f"{_POD}.enableServiceLinks", "must be False")
+            yield _fault(p.workload, f"{p.path}.enableServiceLinks", "must be False")
 
 
 def policies(run: Recorded) -> Iterator[str]:
@@ -355,6 +370,15 @@ def _identity(p: Pods) -> Identity:
 def _beside(other: Resource, r: Resource, by_urn: Mapping[str, Resource]) -> Resource:
     """What stands on the same level as `r` and holds `other`: depends_on a component is spread over its children."""
     return other if other.parent == r.parent else by_urn.get(other.parent, other)
+
+
+def _template(workload: Resource) -> Mapping[str, Any]:
+    """The template of a workload's pods."""
+    found: Any = workload.manifest
+    for step in _TEMPLATES[workload.kind].split("."):
+        found = found[step]
+    template: Mapping[str, Any] = found
+    return template
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON

@@ -25,6 +25,7 @@ STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
 NODES = "/api/v1/nodes"
 ISSUERS = "/apis/cert-manager.io/v1/clusterissuers"
+SNAPSHOT_CLASSES = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses"
 SETS = "/apis/apps/v1/namespaces/games/statefulsets"
 KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
@@ -35,7 +36,7 @@ JOBS = "/apis/batch/v1/namespaces/games/jobs"
 SECRETS = f"{GAMES}/secrets?includeObject=None"
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
-EMPTY = Cluster({}, {}, (), nodes=0, issuers=frozenset(), secrets=frozenset(), namespace={})
+EMPTY = Cluster({}, {}, (), nodes=0, issuers=frozenset(), snapshots=frozenset(), secrets=frozenset(), namespace={})
 
 
 @dataclass
@@ -52,6 +53,8 @@ class Api:
     """What each node has besides its name."""
     issuers: list[str] | None = None
     """The ClusterIssuers, None where their kind is unknown."""
+    snapshots: list[str] | None = None
+    """The VolumeSnapshotClasses, None where their kind is unknown."""
     sets: list[dict[str, Any]] = field(default_factory=list)
     """The StatefulSets of the namespace `games`."""
     claims: list[dict[str, Any]] = field(default_factory=list)
@@ -99,6 +102,8 @@ class Api:
             there[GAMES] = {"metadata": {"name": "games"} | ({"labels": self.labels} if self.labels else {})}
         if self.issuers is not None:
             there[ISSUERS] = {"items": [_item(name, None) for name in self.issuers]}
+        if self.snapshots is not None:
+            there[SNAPSHOT_CLASSES] = {"items": [_item(name, None) for name in self.snapshots]}
         return there.get(path)
 
     def _storage_class(self, name: str, annotations: dict[str, str] | None) -> dict[str, Any]:
@@ -188,6 +193,7 @@ def test_the_client_reads_the_classes_and_their_default_marks(api: Api) -> None:
         hosts=(),
         nodes=0,
         issuers=frozenset(),
+        snapshots=frozenset(),
         secrets=frozenset(),
         namespace={},
     )
@@ -225,6 +231,13 @@ def test_the_client_lists_the_issuers_of_cert_manager(api: Api) -> None:
     assert known.issuers == frozenset({"own", "letsencrypt"})
 
 
+def test_the_client_lists_the_snapshot_classes(api: Api) -> None:
+    api.snapshots = ["csi-hostpath-snapclass"]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.snapshots == frozenset({"csi-hostpath-snapclass"})
+
+
 def running_mongo() -> dict[str, Any]:
     """A StatefulSet of this program, as the API shows it."""
     claim = {"storageClassName": "fast", "resources": {"requests": {"storage": "2Gi"}}}
@@ -246,7 +259,7 @@ def test_the_client_reads_what_the_running_database_was_created_with(api: Api) -
 
 def test_the_running_database_is_known_if_nothing_of_the_cluster_may_be_listed(api: Api) -> None:
     api.sets, api.labels = [running_mongo()], OURS
-    api.forbidden = {STORAGE, INGRESS, INGRESSES, NODES, ISSUERS, KUBE_SYSTEM, SECRETS}
+    api.forbidden = {STORAGE, INGRESS, INGRESSES, NODES, ISSUERS, SNAPSHOT_CLASSES, KUBE_SYSTEM, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(
         mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32"), namespace={"name": "games", "labels": OURS}
     )
@@ -428,7 +441,7 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_an_error(api: Api) -> No
 
 
 def test_what_may_not_be_listed_is_unknown_and_the_rest_is_known(api: Api) -> None:
-    api.forbidden = {STORAGE, INGRESSES, NODES, ISSUERS, SETS, SECRETS}
+    api.forbidden = {STORAGE, INGRESSES, NODES, ISSUERS, SNAPSHOT_CLASSES, SETS, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(ingress={}, namespace={})
 
 

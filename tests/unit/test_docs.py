@@ -22,6 +22,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=name)
 # Every host that a page may name. A package comes from wherever the person's own tools are set to find it, and a
 # reserved name (RFC 2606) is nobody's.
 HOSTS = {"github.com", "kubernetes.io", "pacman.example", "127.0.0.1", "192.168.49.2", "vault.azure.net"}
+# The prefix of labels, and an API group.
+HOSTS |= {"app.kubernetes.io", "snapshot.storage.k8s.io"}
 
 
 def rows(text: str) -> list[list[str]]:

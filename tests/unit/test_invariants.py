@@ -72,6 +72,7 @@ def test_nothing_is_protected_retained_hooked_or_ignored_but_data_and_what_other
     assert bool(given & scaled) == bool(run_of(stack).of("HorizontalPodAutoscaler"))
 
 
+CRON_POD = ("inputs", "spec", "jobTemplate", "spec", "template", "spec")
 # Check, resource, where in it, what stands there then, and (a part of) the field that the report must name: of that
 # resource, or, with kind and name before it, of the one that no longer fits.
 FAULTS: list[tuple[Check, str, tuple[str | int, ...], Any, str]] = [
@@ -224,6 +225,26 @@ def test_an_invariant_reports_what_breaks_it(
     culprit, _, part = field.rpartition(": ")
     told = [fault.split(": ") for fault in check(plant(run_of("dev"), resource, where, value))]
     assert [fault for fault in told if fault[0] == (culprit or resource) and part in fault[1]], told
+
+
+@pytest.mark.parametrize(
+    ("resource", "where", "value", "part"),
+    [
+        ("CronJob mongo-snapshot", (*CRON_POD, "automountServiceAccountToken"), False, "automount"),
+        ("CronJob mongo-snapshot", (*CRON_POD, "serviceAccountName"), DELETE, "automount"),
+        ("CronJob mongo-backup", (*CRON_POD, "automountServiceAccountToken"), True, "automount"),
+        ("ServiceAccount mongo-snapshot", ("inputs", "automountServiceAccountToken"), DELETE, "automount"),
+        ("Role mongo-snapshot", ("inputs", "rules", 0, "verbs"), ["*"], "rules"),
+        ("Role mongo-snapshot", ("inputs", "rules", 0, "resources"), ["volumesnapshots", "secrets"], "rules"),
+    ],
+)
+def test_only_the_job_of_snapshots_has_a_token_and_may_do_no_more_than_it_needs(
+    resource: str, where: tuple[str | int, ...], value: object, part: str
+) -> None:
+    faulty = plant(run_of("dev", "snapshots"), resource, where, value)
+    (told,) = invariants.tokens(faulty)
+    assert told.startswith(f"{resource}: ")
+    assert part in told.split(": ")[1]
 
 
 def test_every_invariant_is_shown_to_fail() -> None:

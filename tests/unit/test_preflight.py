@@ -319,6 +319,37 @@ class TestIssuer:
         assert preflight.check(config(**self.TLS), Cluster(MINIKUBE.storage, NGINX, issuers=issuers)) == ("standard",)
 
 
+class TestSnapshotClass:
+    NAME = "csi-hostpath-snapclass"
+
+    def test_a_snapshot_class_that_does_not_exist_is_refused(self) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset({"other"}))
+        assert problems(known, backupSnapshotClass="fast") == [
+            'pacman:backupSnapshotClass is "fast": no such VolumeSnapshotClass in context minikube;'
+            " `kubectl --context minikube get volumesnapshotclass` lists those that exist"
+        ]
+
+    def test_on_a_minikube_without_snapshots_the_error_names_the_addon(self) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset())
+        assert problems(known, backupSnapshotClass=self.NAME) == [
+            f'pacman:backupSnapshotClass is "{self.NAME}": there is no VolumeSnapshotClass in context minikube;'
+            " `minikube -p minikube addons enable volumesnapshots` brings it"
+        ]
+
+    def test_on_another_cluster_without_snapshots_the_error_says_what_to_install(self) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset())
+        (line,) = problems(known, backupSnapshotClass="fast")
+        assert line.endswith("install a CSI driver with snapshots and the snapshot controller, or leave it empty")
+
+    @pytest.mark.parametrize("classes", [frozenset({NAME}), None])
+    def test_a_snapshot_class_that_exists_or_may_not_be_read_is_accepted(self, classes: frozenset[str] | None) -> None:
+        known = Cluster(MINIKUBE.storage, NGINX, snapshots=classes)
+        assert preflight.check(config(backupSnapshotClass=self.NAME), known) == ("standard",)
+
+    def test_without_snapshots_in_the_config_the_cluster_need_not_know_them(self) -> None:
+        assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset())) == ("standard",)
+
+
 def test_the_program_demotes_only_classes_that_exist() -> None:
     given = stack_config("dev") | {"pacman:demoteStorageClasses": '["gp2","standard"]'}
     run = record_program(given, MINIKUBE)

@@ -380,6 +380,7 @@ BAD: list[tuple[str, str, str]] = [
     ("backupVolumeSize", "1", "must be 64Mi or more"),
     ("backupVolumeSize", "big", "must be a Kubernetes quantity"),
     ("backupClaim", "My_Claim", "must be a Kubernetes name"),
+    ("backupSnapshotClass", "My Class", "must be a Kubernetes name"),
     ("pacmanReplicas", "0", COUNT),
     ("pacmanReplicas", "-3", COUNT),
     ("pacmanReplicas", "101", COUNT),

@@ -394,6 +394,25 @@ def test_a_failed_backup_before_the_last_good_one_is_history() -> None:
     assert marks(cron_job(), before, backup(NIGHT), backup_pod(json.dumps(REPORT))) == "✓"
 
 
+def test_without_a_snapshot_class_there_is_no_line_of_snapshots() -> None:
+    assert len(told(cron_job(), backup(NIGHT), backup_pod(json.dumps(REPORT)))) == 1
+
+
+def test_snapshots_have_their_age_and_a_failure_since_needs_a_person() -> None:
+    taken, failed = (
+        thing("Job", name, ("CronJob", "mongo-snapshot"), status=backup(began, condition)["status"])
+        for name, began, condition in (("taken", NIGHT - DAY, "Complete"), ("failed", NIGHT, "Failed"))
+    )
+    stack = (cron_job(), backup(NIGHT), backup_pod(json.dumps(REPORT)), thing("CronJob", "mongo-snapshot", spec={}))
+    assert told(*stack)[1][:2] == ("✓", "none yet")
+    assert told(*stack, taken)[1][0] == "✓"
+    ended = {"name": "snapshot", "state": {"terminated": {"exitCode": 1, "message": "error: disk quota\n"}}}
+    pod = thing("Pod", "failed-1", ("Job", "failed"), status={"containerStatuses": [ended]})
+    _, (mark, age, _), after = told(*stack, taken, failed, pod)
+    assert (mark, age) == ("✓", "32 h 59 min old")
+    assert after == ("!", "failed of 9 h 0 min ago failed: error: disk quota", "kubectl logs job/failed")
+
+
 def test_jobs_of_others_are_no_backups() -> None:
     other = backup(NIGHT)
     other["metadata"]["ownerReferences"] = [{"kind": "CronJob", "name": "other", "controller": True}]
@@ -551,7 +570,8 @@ def test_what_needs_a_person_has_the_command_below_it_and_exit_code_1(path: Path
 def test_a_pod_that_may_not_be_entered_cannot_be_told_and_one_that_fails_needs_a_person(path: Path) -> None:
     listed = path / "objects.json"
     listed.write_text(json.dumps({"items": [*seen().objects, cron_job(), backup(datetime.now(UTC))]}))
-    for reason, code in (("Error from server (Forbidden): no exec", 2), ("df: not found", 1)):
+    forbidden = 'error: unable to upgrade connection: pods "mongo-0" is forbidden: User "x" cannot create "pods/exec"'
+    for reason, code in ((forbidden, 2), ("df: not found", 1)):
         fail = f"echo '{reason}' >&2; echo 'command terminated with exit code 1' >&2; exit 1"
         program(path / "kubectl", f'case "$*" in *exec*) {fail};; esac\ncat {listed}')
         found, printed = status(path)

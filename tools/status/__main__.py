@@ -8,6 +8,8 @@ or denies it. `make` turns both into its own 2.
 """
 
 import json
+import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,8 +17,8 @@ from datetime import UTC, datetime
 from tools.status import backups, screen
 from tools.status.seen import CannotTellError, FailedError, look
 
-# A command in a pod whose node is gone does not end by itself.
-_SECONDS = 30
+# A command in a pod whose node is gone does not end by itself. On a busy node, mongosh needs some seconds to start.
+_SECONDS = 60
 
 
 def main() -> int:
@@ -40,12 +42,14 @@ def main() -> int:
 
 
 def _of_stack() -> tuple[str, str]:
-    """Context and namespace of the stack, from its config. PULUMI_STACK names the stack.
+    """Context and namespace of the stack, from its config. It is the stack of PULUMI_STACK, else the selected one.
 
     Raises:
         CannotTellError: Pulumi does not know the stack, or one of the two is not set.
     """
-    config = json.loads(_run("pulumi", "config", "--json"))
+    stack = os.environ.get("PULUMI_STACK")
+    # As an option, since the message about an unknown stack names it only then.
+    config = json.loads(_run("pulumi", "config", "--json", *(("--stack", stack) if stack else ())))
     try:
         return config["pacman:context"]["value"], config["pacman:namespace"]["value"]
     except KeyError as missing:
@@ -71,8 +75,8 @@ def _run(*command: str, stdin: str = "") -> str:
     # kubectl adds a line of its own to what a command in a pod says.
     said = [line for line in done.stderr.splitlines() if line.strip() and "command terminated with exit" not in line]
     reason = said[-1] if said else f"{command[0]} ended with exit code {done.returncode}"
-    in_pod = "exec" in command and not any(word in reason for word in ("(Forbidden)", "(Unauthorized)"))
-    raise (FailedError if in_pod else CannotTellError)(reason)
+    denied = re.search("forbidden|unauthorized", reason, re.IGNORECASE)
+    raise (FailedError if "exec" in command and not denied else CannotTellError)(reason)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The lines of the backups: how old the last one is, whether it was verified, and whether one failed since."""
+"""The lines of backups and snapshots: how old the last is, whether it was verified, and whether one failed since."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ from tools.status.seen import Object, Seen, conditions, owner
 
 CRON_JOB = "mongo-backup"
 """The CronJob whose Jobs are the backups."""
-_CONTAINER = "backup"
+SNAPSHOTS = "mongo-snapshot"
+"""The CronJob whose Jobs take snapshots; a stack without `backupSnapshotClass` has none."""
+_CONTAINERS = ("backup", "snapshot")
 _NEVER = "0 0 30 2 *"
 """The schedule of that CronJob where backupSchedule is empty."""
 _MAX_PERIODS = 2
@@ -19,18 +21,36 @@ _MAX_PERIODS = 2
 
 
 def lines(seen: Seen, now: datetime) -> Iterator[Line]:
-    """The last backup, and one that failed since."""
+    """The last backup, the last snapshots, and what failed since."""
+    yield from _backups(seen, now)
+    if seen.named("CronJob", SNAPSHOTS):
+        complete, failed = _ended(seen, SNAPSHOTS)
+        text = f"{_age(now - _time(complete[-1]['status']['completionTime']))} old" if complete else "none yet"
+        yield Line("snapshot", text)
+        yield from _failed_since(seen, "snapshot", complete, failed, now)
+
+
+def _backups(seen: Seen, now: datetime) -> Iterator[Line]:
     cron_job = seen.named("CronJob", CRON_JOB)
     if cron_job is None:
         yield Line("backup", "no backups: there is no CronJob mongo-backup", "!", "pulumi up --refresh")
         return
-    jobs = sorted((job for job in seen.of("Job") if owner(job) == ("CronJob", CRON_JOB)), key=_began)
-    complete = [job for job in jobs if "Complete" in conditions(job)]
-    failed = [job for job in jobs if "Failed" in conditions(job)]
-    last = complete[-1] if complete else None
-    yield _last(seen, cron_job, last, now)
-    if failed and (last is None or _began(failed[-1]) > _began(last)):
-        yield _failed(seen, failed[-1], now)
+    complete, failed = _ended(seen, CRON_JOB)
+    yield _last(seen, cron_job, complete[-1] if complete else None, now)
+    yield from _failed_since(seen, "backup", complete, failed, now)
+
+
+def _ended(seen: Seen, cron_job: str) -> tuple[list[Object], list[Object]]:
+    """The Jobs of a CronJob that are complete, and those that failed; the last one began last."""
+    jobs = sorted((job for job in seen.of("Job") if owner(job) == ("CronJob", cron_job)), key=_began)
+    complete, failed = ([job for job in jobs if end in conditions(job)] for end in ("Complete", "Failed"))
+    return complete, failed
+
+
+def _failed_since(seen: Seen, what: str, complete: list[Object], failed: list[Object], now: datetime) -> Iterator[Line]:
+    """The line of the last Job, if it failed."""
+    if failed and (not complete or _began(failed[-1]) > _began(complete[-1])):
+        yield _failed(seen, what, failed[-1], now)
 
 
 def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Line:
@@ -68,12 +88,12 @@ def _told(seen: Seen, job: Object | None, now: datetime) -> tuple[str, bool | No
     return ", ".join(filter(None, parts)), verified
 
 
-def _failed(seen: Seen, job: Object, now: datetime) -> Line:
-    """The line of a backup that failed, with the reason unless its pod is gone."""
+def _failed(seen: Seen, what: str, job: Object, now: datetime) -> Line:
+    """The line of a Job that failed, with the reason unless its pod is gone."""
     name = job["metadata"]["name"]
     reasons = [message.strip().splitlines()[-1] for message in _messages(seen, job) if message.strip()]
     text = ": ".join((f"{name} of {_age(now - _began(job))} ago failed", *reasons[-1:]))
-    return Line("backup", text, "!", f"{seen.kubectl} logs job/{name}")
+    return Line(what, text, "!", f"{seen.kubectl} logs job/{name}")
 
 
 def _report(seen: Seen, job: Object) -> Object | None:
@@ -92,7 +112,7 @@ def _messages(seen: Seen, job: Object, exit_code: int | None = None) -> list[str
     """The last words of the Job's pods that have ended, of those with an exit code if one is given."""
     pods = [pod for pod in seen.of("Pod") if owner(pod) == ("Job", job["metadata"]["name"])]
     containers = [each for pod in pods for each in pod["status"].get("containerStatuses") or []]
-    ended = [each.get("state", {}).get("terminated") for each in containers if each["name"] == _CONTAINER]
+    ended = [each.get("state", {}).get("terminated") for each in containers if each["name"] in _CONTAINERS]
     return [each.get("message", "") for each in ended if each and exit_code in (None, each["exitCode"])]
 
 

@@ -6,7 +6,7 @@ const fs = require("fs");
 const secret = (name) => encodeURIComponent(fs.readFileSync(`/secrets/${name}`, "utf8").trim());
 const user = `${secret("username")}:${secret("password")}`;
 // A stopped mongod still accepts connections. Nobody wants to wait long for it.
-const options = "authSource=admin&directConnection=true&serverSelectionTimeoutMS=2000&socketTimeoutMS=5000";
+const options = "authSource=admin&directConnection=true&serverSelectionTimeoutMS=5000&socketTimeoutMS=10000";
 
 function adminOf(host) {
   return new Mongo(`mongodb://${user}@${host}/?${options}`).getDB("admin");
