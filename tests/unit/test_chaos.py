@@ -130,6 +130,10 @@ class TestPage:
         assert f"\n{place}: SIGKILL the primary's mongod.\n" in text
         assert "commit def5678, on a CPU, 2 cores: `kubectl rollout restart`." in text
 
+    def test_a_fault_that_is_made_no_more_is_left_out(self) -> None:
+        gone = replace(KILLED, fault="gone", commit="fff0000")
+        assert "fff0000" not in report.markdown(Report().with_(KILLED).with_(gone))
+
     def test_it_says_what_was_not_run(self) -> None:
         text = report.markdown(Report().with_(KILLED))
         assert "Not run yet: delete the primary; SIGKILL a secondary's mongod; " in text

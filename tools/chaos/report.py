@@ -1,6 +1,6 @@
 """The report: docs/chaos.md, whose tables are also what the terminal shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tools.chaos.faults import FAULTS
@@ -54,9 +54,9 @@ def markdown(report: Report) -> str:
     faults, interruptions = tables(report)
     missing = [fault.title for name, fault in FAULTS.items() if name not in report.rows]
     missing += [f"`pulumi up`: {title}" for name, title in INTERRUPTED.items() if name not in report.interruptions]
-    parts = [_INTRODUCTION, faults, _notes(report.rows.values())]
+    parts = [_INTRODUCTION, faults, _notes([row for name, row in report.rows.items() if name in FAULTS])]
     if interruptions:
-        parts += [_INTERRUPTION, interruptions, _notes(report.interruptions.values())]
+        parts += [_INTERRUPTION, interruptions, _notes(list(report.interruptions.values()))]
     if missing:
         parts.append(f"Not run yet: {'; '.join(missing)}.")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -104,7 +104,7 @@ def _interruptions(row: Interruptions) -> list[str]:
     return [INTERRUPTED[row.fault], str(len(row.moments) + bool(row.failed)), *needed, str(len(row.moments))]
 
 
-def _notes(rows: Iterable[Row | Interruptions]) -> str:
+def _notes(rows: Sequence[Row | Interruptions]) -> str:
     """Where the rows of a table were measured, and what failed."""
     places = dict[str, list[str]]()
     for row in rows:

@@ -36,7 +36,9 @@ _ENOUGH: Final = 20
 
 WATCH: Final = """
 const { MongoClient } = require("mongodb");
-const options = { directConnection: true, serverSelectionTimeoutMS: 2000, socketTimeoutMS: 2000 };
+// By default the driver tries the address of a pod that has gone for 30 s.
+const waits = { connectTimeoutMS: 1000, heartbeatFrequencyMS: 1000 };
+const options = { directConnection: true, serverSelectionTimeoutMS: 2000, socketTimeoutMS: 2000, ...waits };
 for (const member of process.argv.slice(1)) (async () => {
   const client = new MongoClient(`mongodb://${member}.mongo:27017/`, options);
   for (let last; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
