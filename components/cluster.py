@@ -97,8 +97,8 @@ class RunningMongo:
     volume_size: str
     image: str
     """The image in its pod template."""
-    ready: int = 0
-    """Members that are ready now."""
+    ready: frozenset[int] = frozenset()
+    """The ordinals of the members that are ready now: primary or secondary."""
     rotated: int = 0
     """The last rotation of the passwords that has ended."""
     new_volume: str = ""
@@ -430,17 +430,21 @@ def _mongo(api: Any, namespace: str) -> RunningMongo | None:  # noqa: ANN401
         return None
     claims = _list_if_allowed(api, f"{_NAMESPACES}/{namespace}/persistentvolumeclaims")
     jobs = _list_if_allowed(api, f"/apis/batch/v1/namespaces/{namespace}/jobs")
-    # Without these two, it is not known whether a member lost its volume or a rotation ended.
-    return None if claims is None or jobs is None else _running(mongo, claims, jobs)
+    pods = _list_if_allowed(api, f"{_NAMESPACES}/{namespace}/pods")
+    # Without these, it is not known whether a member lost its volume, a rotation ended, or a member is well.
+    return None if claims is None or jobs is None or pods is None else _running(mongo, claims, jobs, pods)
 
 
-def _running(mongo: Mapping[str, Any], claims: list[dict[str, Any]], jobs: list[dict[str, Any]]) -> RunningMongo:
+def _running(
+    mongo: Mapping[str, Any], claims: list[dict[str, Any]], jobs: list[dict[str, Any]], pods: list[dict[str, Any]]
+) -> RunningMongo:
     template = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
     containers = mongo["spec"]["template"]["spec"]["containers"]
     members = int(_annotations(mongo).get(MEMBERS, mongo["spec"]["replicas"]))
     made = {_name(claim): claim["metadata"] for claim in claims}
     volumes = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
     is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
+    ready = {_name(pod) for pod in pods if _is_ready(pod)}
     done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]
     last = max((_seconds({"creationTimestamp": job["status"]["completionTime"]}) for job in done), default=0.0)
     return RunningMongo(
@@ -448,11 +452,16 @@ def _running(mongo: Mapping[str, Any], claims: list[dict[str, Any]], jobs: list[
         template.get("storageClassName", ""),
         template["resources"]["requests"]["storage"],
         next((each["image"] for each in containers if each["name"] == "mongo"), ""),
-        (mongo.get("status") or {}).get("readyReplicas", 0),
+        frozenset(ordinal for ordinal in range(members) if f"{_name(mongo)}-{ordinal}" in ready),
         max((int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)), default=0),
         volumes[0]["uid"] if volumes[0] and all(is_new) else "",
         all(each and _seconds(each) > last for each in volumes) and all(is_new),
     )
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _seconds(metadata: Mapping[str, Any]) -> float:

@@ -235,12 +235,15 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     def line(key: str, value: object, why: str) -> str:
         return f'{_project(wanted)}:{key} is "{value}": {why}'
 
-    members = int(was["members"])
-    if wanted["members"] < members and not runs:
+    members, asks = int(was["members"]), int(wanted["members"])
+    if asks < members and not runs:
         why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right"
-        yield line(
-            "mongoMembers", int(wanted["members"]), f"{why} to list StatefulSets, Jobs and claims in the namespace"
-        )
+        yield line("mongoMembers", asks, f"{why} to list StatefulSets, Jobs, pods and claims in the namespace")
+    elif asks < members:
+        away = [f"mongo-{ordinal}" for ordinal in range(asks) if ordinal not in runs["ready"]]
+        if len(away) * 2 >= asks:
+            why = f"must be {members} until {' and '.join(away)} {'is' if len(away) == 1 else 'are'} ready, since the"
+            yield line("mongoMembers", asks, f"{why} members that stay would have no majority")
     if wanted["storageClass"] != was["storageClass"]:
         why = f"must stay {was['storageClass']}, since volumes do not change their class; set mongoStorageClass to it"
         yield line("mongoStorageClass", wanted["storageClass"], why)

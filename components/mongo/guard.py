@@ -67,6 +67,7 @@ def _as_inputs(runs: RunningMongo | None) -> dict[str, object]:
         "storageClass": runs.storage_class,
         "volumeSize": runs.volume_size,
         "rotated": runs.rotated,
+        "ready": sorted(runs.ready),
     }
 
 

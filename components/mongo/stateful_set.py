@@ -219,7 +219,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
 def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOptions:
     runs = args.runs
     shrinks = bool(runs and runs.members > args.members)
-    copies = bool(runs and runs.ready < args.members > 1)
+    copies = bool(runs and len(runs.ready) < args.members > 1)
     return pulumi.ResourceOptions(
         # A claim template cannot change in place, and replacing the StatefulSet takes the database away. `Volumes`
         # grows the claims.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.faults import Pod, stopped
 from tests.harness.game import LONGEST_GAP, Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
@@ -87,23 +88,18 @@ def test_members_come_back_over_the_volumes_that_they_left(program: Program) -> 
 
 
 def test_fewer_members_are_refused_if_those_that_stay_have_no_majority(program: Program) -> None:
-    """mongo-0 is the only one that would stay, and it is away: its pod has no node to run on."""
+    """mongo-0 is the only one that would stay, and it is not well: it does not answer its readiness probe."""
     program.use(mongoMembers=3)
     program.up().ok()
-    program.kubectl("patch", "statefulset", "mongo", "--patch", '{"spec":{"updateStrategy":{"type":"OnDelete"}}}')
-    unschedulable = '{"spec":{"template":{"spec":{"nodeSelector":{"engine-test":"none"}}}}}'
-    program.kubectl("patch", "statefulset", "mongo", "--patch", unschedulable)
-    program.kubectl("delete", "pod", "mongo-0", "--wait=false")
-    eventually("mongo-0 is down", lambda: states(program, "mongo-1").get("mongo-0") not in ("PRIMARY", "SECONDARY"), 60)
     program.use(mongoMembers=1)
-    refused = program.up()
-    assert refused.exit_code != 0
-    assert "mongoMembers cannot be 1: of the members that would stay, mongo-0" in refused.printed
-    assert len(states(program, "mongo-1")) == 3, "nobody has left"
-    assert refused.op("mongo") == "", "the StatefulSet has not changed"
-    program.use(mongoMembers=3)
-    program.up("--refresh").ok()
-    eventually("all are back", lambda: program.ready_pods("mongo") == 3, 90)
+    with stopped(Pod.find(f"{program.namespace}/mongo-0"), "mongod"):
+        eventually("mongo-0 is not ready", lambda: program.ready_pods("mongo") == 2, 60)
+        for command in (program.preview, program.up):
+            refused = command()
+            assert refused.exit_code != 0
+            assert 'pacman:mongoMembers is "1": must be 3 until mongo-0 is ready, since the members' in refused.errors()
+    eventually("mongo-0 is ready again", lambda: program.ready_pods("mongo") == 3, 60)
+    assert len(states(program)) == 3, "nobody has left"
 
 
 def primary(program: Program) -> str:

@@ -32,6 +32,7 @@ INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 PACMAN = "/apis/networking.k8s.io/v1/namespaces/games/ingresses/pacman"
 GAMES = "/api/v1/namespaces/games"
 CLAIMS = f"{GAMES}/persistentvolumeclaims"
+PODS = f"{GAMES}/pods"
 JOBS = "/apis/batch/v1/namespaces/games/jobs"
 SECRETS = f"{GAMES}/secrets?includeObject=None"
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
@@ -61,6 +62,8 @@ class Api:
     """The claims there."""
     jobs: list[dict[str, Any]] = field(default_factory=list)
     """The Jobs there."""
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    """The pods there."""
     uid: str = ""
     """Of the namespace kube-system."""
     ingresses: list[dict[str, Any]] = field(default_factory=list)
@@ -91,6 +94,7 @@ class Api:
             SETS: {"items": self.sets},
             CLAIMS: {"items": self.claims},
             JOBS: {"items": self.jobs},
+            PODS: {"items": self.pods},
             **{f"{CLAIMS}/{_name(claim)}": claim for claim in self.claims},
             SECRETS: {"rows": [{"cells": [name, "Opaque", 2, "1d"]} for name in self.secrets] or None},
         }
@@ -326,8 +330,21 @@ def test_the_last_rotation_that_ended_is_read_from_its_job(api: Api) -> None:
     assert known.mongo.rotated == 2
 
 
-@pytest.mark.parametrize("path", [CLAIMS, JOBS])
-def test_a_database_whose_claims_or_jobs_may_not_be_listed_counts_as_not_known(api: Api, path: str) -> None:
+def test_members_are_ready_whose_pods_are(api: Api) -> None:
+    def pod(name: str, status: str) -> dict[str, Any]:
+        conditions = [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": status}]
+        return _item(name, None) | {"status": {"conditions": conditions}}
+
+    api.sets = [running_mongo()]
+    api.pods = [pod("mongo-0", "True"), pod("mongo-1", "False"), pod("mongo-2", "True"), pod("pacman-x", "True")]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert known.mongo.ready == {0, 2}
+
+
+@pytest.mark.parametrize("path", [CLAIMS, JOBS, PODS])
+def test_a_database_whose_claims_jobs_or_pods_may_not_be_listed_counts_as_not_known(api: Api, path: str) -> None:
     api.sets, api.forbidden = [running_mongo()], {path}
     known = cluster.read("arcade", "games")
     assert known

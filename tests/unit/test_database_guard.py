@@ -31,6 +31,7 @@ RUNS = {
     "storageClass": "fast",
     "volumeSize": "2Gi",
     "rotated": 0,
+    "ready": [0, 1, 2],
 }
 
 
@@ -73,9 +74,27 @@ class TestMembers:
     def test_fewer_are_refused_where_it_cannot_because_they_must_leave_the_set_first(self) -> None:
         assert reasons(WAS, runs={}, members=1) == [
             'pacman:mongoMembers is "1": must be 3 or more, since the StatefulSet of the database cannot be read; take'
-            " the right to list StatefulSets, Jobs and claims in the namespace"
+            " the right to list StatefulSets, Jobs, pods and claims in the namespace"
         ]
         assert reasons(WAS, runs={}, members=5) == []
+
+    @pytest.mark.parametrize(
+        ("members", "ready", "told"),
+        [
+            (1, [1, 2], "mongo-0 is ready"),
+            (1, [], "mongo-0 is ready"),
+            (3, [0, 3, 4], "mongo-1 and mongo-2 are ready"),
+        ],
+    )
+    def test_fewer_are_refused_if_those_that_stay_have_no_majority(
+        self, members: int, ready: list[int], told: str
+    ) -> None:
+        was = {**WAS, "members": 5 if members == 3 else 3}
+        assert reasons(was, runs={**RUNS, "ready": ready}, members=members) == [
+            f'pacman:mongoMembers is "{members}": must be {was["members"]} until {told}, since the members that stay'
+            " would have no majority"
+        ]
+        assert reasons({**WAS, "members": 5}, runs={**RUNS, "ready": [0, 1]}, members=3) == []
 
 
 class TestVersions:

@@ -52,15 +52,8 @@ def rotated(times: int) -> Recorded:
 
 
 def runs(members: int, *, ready: int | None = None, new_volume: str = "") -> RunningMongo:
-    return RunningMongo(
-        members,
-        "fast",
-        "2Gi",
-        IMAGE,
-        members if ready is None else ready,
-        new_volume=new_volume,
-        empty=bool(new_volume),
-    )
+    well = frozenset(range(members if ready is None else ready))
+    return RunningMongo(members, "fast", "2Gi", IMAGE, well, new_volume=new_volume, empty=bool(new_volume))
 
 
 def spec(kind: str, members: int = 1) -> dict[str, Any]:
