@@ -100,7 +100,7 @@ class RunningMongo:
     ready: frozenset[int] = frozenset()
     """The ordinals of the members that are ready now: primary or secondary."""
     rotated: int = 0
-    """The last rotation of the passwords that has ended."""
+    """The last rotation of the passwords that has ended; 0 while members restart."""
     new_volume: str = ""
     """The UID of the first member's claim if no member has its first claim any more: the data of those is lost."""
     empty: bool = False
@@ -444,6 +444,8 @@ def _running(
     made = {_name(claim): claim["metadata"] for claim in claims}
     volumes = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
     is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
+    # While members restart, some still have the keyfile of before.
+    status = mongo.get("status") or {}
     ready = {_name(pod) for pod in pods if _is_ready(pod)}
     done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]
     last = max((_seconds({"creationTimestamp": job["status"]["completionTime"]}) for job in done), default=0.0)
@@ -453,7 +455,9 @@ def _running(
         template["resources"]["requests"]["storage"],
         next((each["image"] for each in containers if each["name"] == "mongo"), ""),
         frozenset(ordinal for ordinal in range(members) if f"{_name(mongo)}-{ordinal}" in ready),
-        max((int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)), default=0),
+        max((int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)), default=0)
+        if status.get("currentRevision") == status.get("updateRevision")
+        else 0,
         volumes[0]["uid"] if volumes[0] and all(is_new) else "",
         all(each and _seconds(each) > last for each in volumes) and all(is_new),
     )

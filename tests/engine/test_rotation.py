@@ -21,6 +21,11 @@ def program() -> Iterator[Program]:
         yield made
 
 
+def wait_for_members(program: Program) -> None:
+    """Waits until all members have restarted. The provider of the sandbox stops waiting for them early."""
+    program.kubectl("rollout", "status", "statefulset/mongo", "--timeout=110s")
+
+
 def can_log_in(program: Program, user: dict[str, str], database: str) -> bool:
     """Whether a user may log in, asked in a member's pod. The password goes there by stdin."""
     script = (
@@ -45,6 +50,7 @@ def test_every_password_changes_while_scores_are_saved(program: Program) -> None
     shown = program.preview("--diff").ok().printed
     with Writer(program.game) as writer:
         shown += program.up("--diff").ok().printed
+        wait_for_members(program)
     after = {name: program.secret(f"mongo-{name}") for name in ("root", "app", "backup")}
     for name, database in (("root", "admin"), ("app", "pacman"), ("backup", "admin")):
         assert before[name]["password"] != after[name]["password"]
@@ -63,6 +69,7 @@ def test_an_interrupted_rotation_goes_on_and_the_next_one_is_refused_until_then(
     """Killed once the database has the new users, and the members restart."""
     program.use(passwordRotation=1)
     program.up().ok()
+    wait_for_members(program)
     program.use(passwordRotation=2)
     with Writer(program.game) as writer:
         running = program.start("up", "--yes", "--skip-preview")
@@ -76,6 +83,7 @@ def test_an_interrupted_rotation_goes_on_and_the_next_one_is_refused_until_then(
         assert 'pacman:passwordRotation is "3": must stay 2 until an `up` with it has ended' in refused.errors()
         program.use(passwordRotation=2)
         program.up("--refresh").ok()
+        wait_for_members(program)
     assert program.mongosh(USERS, as_root=True) == ["backup", "pacman", "root"]
     assert writer.longest_gap < LONGEST_GAP
     assert writer.saved <= program.scores()

@@ -328,6 +328,11 @@ def test_the_last_rotation_that_ended_is_read_from_its_job(api: Api) -> None:
     assert known
     assert known.mongo
     assert known.mongo.rotated == 2
+    api.sets = [running_mongo() | {"status": {"currentRevision": "a", "updateRevision": "b"}}]
+    restarting = cluster.read("arcade", "games")
+    assert restarting
+    assert restarting.mongo
+    assert restarting.mongo.rotated == 0, "members restart"
 
 
 def test_members_are_ready_whose_pods_are(api: Api) -> None:
