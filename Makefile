@@ -114,6 +114,13 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
 	$(python) -m pytest tests/workflows tests/engine tests/e2e tests/sandbox
 
+.PHONY: long
+long: .venv/dev-ready ## On the running sandbox, what takes too long for make test: MongoDB 5.0 to 6.0 and back, snapshots
+	$(call sandbox_only,your own tests)
+	$(running)
+	$(enter)
+	$(python) -m pytest tests/long
+
 .PHONY: bench
 bench: .venv/dev-ready ## Measure the running sandbox, for an hour; RUNS=5, ONLY=deploy,idle; COLD=1 also builds from nothing
 	RUNS="$(RUNS)" ONLY="$(ONLY)" COLD="$(COLD)" STACK="$(STACK)" $(python) -m tools.bench

@@ -42,7 +42,11 @@ NOT_HERE: dict[Block, str] = {
     (LESSON, "If the URL does not open", 0): "minikube has the tunnel; the other line is in the lesson, too",
     (CLOUDS, "Create the stack", 0): "from `stack init` on: there is no cloud; what comes before is run",
     (BACKUP, "Snapshots of the volumes", 0): "there is no CSI driver; test_snapshots.py runs such Jobs",
-    (BACKUP, "Snapshots of the volumes", 1): "the same; test_snapshot_restore.py types it, with copies of a volume",
+    (
+        BACKUP,
+        "Snapshots of the volumes",
+        1,
+    ): "the same; tests/long/test_snapshot_restore.py types it, with copies of a volume",
     (BACKUP, "How long, how large, how much is lost", 0): "it measures for half an hour",
     (SANDBOX, "Parts", 0): "it writes a lock file of the sandbox anew",
     (SANDBOX, "Plugins", 0): "it runs all tests, and this one with them",

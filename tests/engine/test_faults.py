@@ -12,8 +12,6 @@ SHORT = (
     "kill-primary",
     "kill-secondary",
     "lose-volume",
-    "isolate-primary",
-    "delete-all",
     "kill-only",
 )
 each_fault = pytest.mark.parametrize(

@@ -6,7 +6,7 @@ asks for, when it waits, what it deletes, and what its account may do.
 
 It cannot prove that a driver accepts these objects, or that its snapshots are consistent, complete, or ready in time.
 Where the cluster has the kinds already, the tests are skipped: a real controller would answer as well. The restore is
-tests/engine/test_snapshot_restore.py.
+tests/long/test_snapshot_restore.py.
 """
 
 import json
