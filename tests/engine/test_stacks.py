@@ -130,8 +130,8 @@ FAULTS = [
     ),
     (
         "mongo/init_job",
-        'data={"init.js": script}',
-        'data={"init.js": script, "password": "x"}',
+        'data={"init.js": self._script}',
+        'data={"init.js": self._script, "password": "x"}',
         "ConfigMap mongo-init",
         "data[password]",
         "must be in a Secret",
