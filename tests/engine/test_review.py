@@ -166,7 +166,8 @@ def test_a_change_that_replaces_the_database_gets_a_caution(clone: Clone) -> Non
 
 
 def test_a_replaced_password_fails_until_a_commit_intends_it_and_its_approved_preview_holds(clone: Clone) -> None:
-    clone.change("components/mongo/credentials.py", 'password("app", 32)', 'password("app", 33)')
+    length = "generated(role, PASSWORD_LENGTH)"
+    clone.change("components/mongo/credentials.py", length, length[:-1] + ' + (role == "app"))')
     clone.commit("longer")
     out = f"{clone.folder}.previews/longer.json"
     refused = clone.preview_to(out)
