@@ -200,6 +200,49 @@ def test_a_generic_stack_serves_the_game(reader: Reader) -> None:
     eventually("the game is served", lambda: "Pac" in reader.type(curl))
 
 
+@runs(BACKUP, "With plain kubectl", 0, 1, 2)
+@runs(BACKUP, "Copy archives off the cluster", 0)
+def test_a_backup_is_taken_restored_and_copied_as_the_page_says(reader: Reader) -> None:
+    here = {"-n pacman": f"-n {reader.namespace}"}
+    backup, restore, (another,) = blocks(BACKUP, "With plain kubectl")
+    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
+    assert reader.game.save("backed-up", 1)
+    archive = json.loads(reader.type_all(backup, here).splitlines()[-1])["archive"]
+    assert reader.game.save("too-late", 20_000)
+    assert json.loads(reader.type_all(restore, here).splitlines()[-1])["archive"] == archive
+    eventually("the score after the backup is gone", lambda: not reader.game.listed("too-late"))
+    reader.type(another, here | {"ARCHIVE": archive})
+    reader.kubectl("wait", "job/restore-one", "--for=condition=Complete", "--timeout=110s")
+    reader.type_all(copy, here)
+    unpack = "mkdir copy && tar x -C copy -f backups.tar && cd copy"
+    checked = reader.type(f"{unpack} && sha256sum --check {archive}.ejson.gz.sha256 && zcat {archive}.ejson.gz")
+    assert "backed-up" in checked
+    assert "too-late" not in checked
+    reader.type("rm -r copy backups.tar")
+    for line in ("make backup", "make restore FROM=latest"):
+        assert f"`{line}`" in BACKUP.read_text()
+        assert archive[:7] in reader.type(f"{line} STACK=team")
+
+
+@runs(TROUBLESHOOTING, "The state is lost", 0, 1)
+def test_a_stack_without_its_state_is_created_again_with_its_scores(reader: Reader) -> None:
+    here = {"-n pacman": f"-n {reader.namespace}", "namespace pacman": f"namespace {reader.namespace}"}
+    here |= {"pacman:pacman-node-reader": f"{reader.namespace}:pacman-node-reader"}
+    last, again = blocks(TROUBLESHOOTING, "The state is lost")
+    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
+    reader.run("stack", "rm", "team", "--yes", "--force", "--preserve-config")
+    reader.type("pulumi stack init team")
+    refused = reader.preview()
+    assert "a stack pacman/team that has another state" in refused.errors()
+    reader.type_all(last, here)
+    reader.type_all(copy, here)
+    reader.type_all(again, here)
+    (back,) = re.findall(r"`(kubectl exec -i .*tar x.*)`", docs.section(BACKUP, "Copy archives off the cluster"))
+    reader.type_all([*copy[:2], back, copy[-1]], here)
+    reader.type("make restore FROM=latest STACK=team")
+    eventually("the score is back", lambda: reader.game.listed("backed-up"))
+
+
 @runs(CONFIGURATION, "Set a key", 0, 1)
 def test_config_keys_are_set_and_removed_as_the_page_says(reader: Reader) -> None:
     config, (remove,) = blocks(CONFIGURATION, "Set a key")
@@ -266,49 +309,6 @@ def test_a_running_stack_is_previewed_refreshed_and_asked_for_its_passwords(read
     ((uri, password),) = blocks(OPERATIONS, "Passwords")
     assert reader.type(uri).startswith("mongodb://")
     assert len(reader.type(password, here)) >= 16
-
-
-@runs(BACKUP, "With plain kubectl", 0, 1, 2)
-@runs(BACKUP, "Copy archives off the cluster", 0)
-def test_a_backup_is_taken_restored_and_copied_as_the_page_says(reader: Reader) -> None:
-    here = {"-n pacman": f"-n {reader.namespace}"}
-    backup, restore, (another,) = blocks(BACKUP, "With plain kubectl")
-    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
-    assert reader.game.save("backed-up", 1)
-    archive = json.loads(reader.type_all(backup, here).splitlines()[-1])["archive"]
-    assert reader.game.save("too-late", 20_000)
-    assert json.loads(reader.type_all(restore, here).splitlines()[-1])["archive"] == archive
-    eventually("the score after the backup is gone", lambda: not reader.game.listed("too-late"))
-    reader.type(another, here | {"ARCHIVE": archive})
-    reader.kubectl("wait", "job/restore-one", "--for=condition=Complete", "--timeout=110s")
-    reader.type_all(copy, here)
-    unpack = "mkdir copy && tar x -C copy -f backups.tar && cd copy"
-    checked = reader.type(f"{unpack} && sha256sum --check {archive}.ejson.gz.sha256 && zcat {archive}.ejson.gz")
-    assert "backed-up" in checked
-    assert "too-late" not in checked
-    reader.type("rm -r copy backups.tar")
-    for line in ("make backup", "make restore FROM=latest"):
-        assert f"`{line}`" in BACKUP.read_text()
-        assert archive[:7] in reader.type(f"{line} STACK=team")
-
-
-@runs(TROUBLESHOOTING, "The state is lost", 0, 1)
-def test_a_stack_without_its_state_is_created_again_with_its_scores(reader: Reader) -> None:
-    here = {"-n pacman": f"-n {reader.namespace}", "namespace pacman": f"namespace {reader.namespace}"}
-    here |= {"pacman:pacman-node-reader": f"{reader.namespace}:pacman-node-reader"}
-    last, again = blocks(TROUBLESHOOTING, "The state is lost")
-    (copy,) = blocks(BACKUP, "Copy archives off the cluster")
-    reader.run("stack", "rm", "team", "--yes", "--force", "--preserve-config")
-    reader.type("pulumi stack init team")
-    refused = reader.preview()
-    assert "a stack pacman/team that has another state" in refused.errors()
-    reader.type_all(last, here)
-    reader.type_all(copy, here)
-    reader.type_all(again, here)
-    (back,) = re.findall(r"`(kubectl exec -i .*tar x.*)`", docs.section(BACKUP, "Copy archives off the cluster"))
-    reader.type_all([*copy[:2], back, copy[-1]], here)
-    reader.type("make restore FROM=latest STACK=team")
-    eventually("the score is back", lambda: reader.game.listed("backed-up"))
 
 
 def test_destroy_leaves_the_config_and_no_namespace(reader: Reader) -> None:
