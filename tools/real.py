@@ -29,7 +29,7 @@ _ADDONS = (
 # The tests of the program. The others are about the embedded cluster, the docs or the workflows.
 TESTS = (
     *("autoscaler", "bad_configs", "default_storage_class", "drift", "example", "members", "metrics", "not_ready"),
-    *("place", "platform_namespace", "preview", "rolling_update", "takeover", "tls", "unreachable_cluster"),
+    *("place", "platform_namespace", "preview", "rolling_update", "rotation", "takeover", "tls", "unreachable_cluster"),
 )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.faults import Pod, stopped
 from tests.harness.game import LONGEST_GAP, Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
@@ -62,7 +61,7 @@ def test_members_are_added_while_scores_are_saved(program: Program) -> None:
 def test_members_leave_the_set_before_their_pods_also_if_one_of_them_is_the_primary(program: Program) -> None:
     program.use(mongoMembers=3)
     program.up().ok()
-    program.mongosh("print(rs.stepDown(60, 30).ok)", as_root=True, member=primary(program))
+    program.mongosh("print(rs.stepDown(10, 5).ok)", as_root=True, member=primary(program))
     eventually("another member is the primary", lambda: primary(program) != "mongo-0", 60)
     program.use(mongoMembers=1)
     with Writer(program.game) as writer:
@@ -88,18 +87,29 @@ def test_members_come_back_over_the_volumes_that_they_left(program: Program) -> 
 
 
 def test_fewer_members_are_refused_if_those_that_stay_have_no_majority(program: Program) -> None:
-    """mongo-0 is the only one that would stay, and it is not well: it does not answer its readiness probe."""
+    """mongo-0 is the only one that would stay, and it is not well: a member in maintenance is no secondary."""
     program.use(mongoMembers=3)
     program.up().ok()
+    if primary(program) == "mongo-0":
+        program.mongosh("print(rs.stepDown(10, 5).ok)", as_root=True, member="mongo-0")
     program.use(mongoMembers=1)
-    with stopped(Pod.find(f"{program.namespace}/mongo-0"), "mongod"):
+    maintain(program, on=True)
+    try:
         eventually("mongo-0 is not ready", lambda: program.ready_pods("mongo") == 2, 60)
         for command in (program.preview, program.up):
             refused = command()
             assert refused.exit_code != 0
             assert 'pacman:mongoMembers is "1": must be 3 until mongo-0 is ready, since the members' in refused.errors()
+    finally:
+        maintain(program, on=False)
     eventually("mongo-0 is ready again", lambda: program.ready_pods("mongo") == 3, 60)
     assert len(states(program)) == 3, "nobody has left"
+
+
+def maintain(program: Program, *, on: bool) -> None:
+    """Puts mongo-0, a secondary, into maintenance, or ends that."""
+    command = f"db.adminCommand({{ replSetMaintenance: {json.dumps(on)} }})"
+    program.mongosh(f"print({command}.ok)", as_root=True, member="mongo-0")
 
 
 def primary(program: Program) -> str:
