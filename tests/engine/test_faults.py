@@ -15,7 +15,11 @@ SHORT = (
     "kill-only",
 )
 each_fault = pytest.mark.parametrize(
-    ("stack", "name"), [(FAULTS[name].members, name) for name in SHORT], indirect=["stack"]
+    ("stack", "name"),
+    [(FAULTS[name].members, name) for name in SHORT],
+    indirect=["stack"],
+    # Otherwise each fault would get a stack of its own.
+    scope="module",
 )
 
 
