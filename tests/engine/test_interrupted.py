@@ -105,7 +105,7 @@ def test_whatever_ends_an_up_the_next_one_goes_on_and_destroy_leaves_nothing() -
         with killed(up):
             assert len(locks(stack)) == 1
             assert program.state()["deployment"]["pending_operations"]
-            passwords = program.secret("mongo-app"), program.secret("mongo-root")
+            passwords = program.secret("mongo-users"), program.secret("mongo-root")
 
             stack.mend(Progress())
             assert locks(stack) == []
@@ -122,7 +122,7 @@ def test_whatever_ends_an_up_the_next_one_goes_on_and_destroy_leaves_nothing() -
             assert locks(stack) == []
 
             program.up().ok()
-            assert (program.secret("mongo-app"), program.secret("mongo-root")) == passwords
+            assert (program.secret("mongo-users"), program.secret("mongo-root")) == passwords
             is_complete(program)
         # Else the next change of it would be a conflict with the manager of the `up` that was killed.
         fields = program.kubectl.live("statefulset", "mongo")["metadata"]["managedFields"]
