@@ -112,7 +112,7 @@ def test_nodes_and_zones_are_named_as_minikube_names_them(cluster: Kubectl) -> N
 
 def test_each_member_and_its_volume_are_on_a_node_of_their_own(program: Program) -> None:
     assert sorted(node_of(program, f"mongo-{number}") for number in range(3)) == _NAMES
-    claims = json.loads(program.kubectl("get", "pvc", "--output", "json"))["items"]
+    claims = [program.kubectl.live("pvc", f"data-mongo-{number}") for number in range(3)]
     volumes = [program.kubectl.live("pv", claim["spec"]["volumeName"]) for claim in claims]
     hosts = [each["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"] for each in volumes]
     assert sorted(host[0]["values"][0] for host in hosts) == _NAMES
