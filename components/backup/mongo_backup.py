@@ -10,12 +10,10 @@ from pulumi_kubernetes.core.v1 import (
     ConfigMapVolumeSourceArgs,
     ContainerArgs,
     EmptyDirVolumeSourceArgs,
-    KeyToPathArgs,
     PersistentVolumeClaim,
     PersistentVolumeClaimSpecArgs,
     PersistentVolumeClaimVolumeSourceArgs,
     PodSpecArgs,
-    SecretVolumeSourceArgs,
     VolumeArgs,
     VolumeMountArgs,
     VolumeResourceRequirementsArgs,
@@ -25,6 +23,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.backup.cron_job import DEADLINE, declare_cron_job, script_container
 from components.metadata import TAKE_OVER
 from components.mongo.naming import UID
+from components.mongo.pod import secret_volume
 from components.pods import Identity, Placement, Resources, pod_security
 
 SCRIPTS = {name: Path(__file__).with_name(name) for name in ("archive.js", "database.js", "backup.js", "restore.js")}
@@ -148,12 +147,6 @@ class MongoBackup(pulumi.ComponentResource):
     def _pod(
         self, role: str, scripts: pulumi.Input[str], secret: pulumi.Input[str], env: Mapping[str, str]
     ) -> PodSpecArgs:
-        login = SecretVolumeSourceArgs(
-            secret_name=secret,
-            # Octal: the file is root's, and the process reads it through its group.
-            default_mode=0o440,
-            items=[KeyToPathArgs(key=key, path=key) for key in ("username", "password")],
-        )
         return PodSpecArgs(
             automount_service_account_token=False,
             enable_service_links=False,
@@ -162,7 +155,7 @@ class MongoBackup(pulumi.ComponentResource):
             containers=[self._container(role, env)],
             volumes=[
                 VolumeArgs(name="scripts", config_map=ConfigMapVolumeSourceArgs(name=scripts)),
-                VolumeArgs(name="login", secret=login),
+                secret_volume("login", secret, keys=("username", "password")),
                 VolumeArgs(
                     name="backups",
                     persistent_volume_claim=PersistentVolumeClaimVolumeSourceArgs(claim_name=self.claim),

@@ -1,5 +1,6 @@
 """What a member's pod looks like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
@@ -9,6 +10,7 @@ from pulumi_kubernetes.core.v1 import (
     EmptyDirVolumeSourceArgs,
     EnvVarArgs,
     ExecActionArgs,
+    KeyToPathArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ProbeArgs,
@@ -88,9 +90,13 @@ def mongod_arguments(resources: Resources, volume_size: str) -> list[str]:
     ]
 
 
-def secret_volume(name: str, secret: pulumi.Input[str]) -> VolumeArgs:
-    """A Secret as a volume. Octal 0440: the file is root's, the process reads it through its fsGroup."""
-    return VolumeArgs(name=name, secret=SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440))
+def secret_volume(name: str, secret: pulumi.Input[str], keys: Sequence[str] = ()) -> VolumeArgs:
+    """A Secret as a volume, or only some of its keys.
+
+    Octal 0440: the file is root's, the process reads it through its fsGroup.
+    """
+    items = [KeyToPathArgs(key=key, path=key) for key in keys] or None
+    return VolumeArgs(name=name, secret=SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440, items=items))
 
 
 def _keyfile_container(image: str, resources: Resources) -> ContainerArgs:
