@@ -57,7 +57,7 @@ class Load:
         game: What they play.
         prefix: What their names begin with.
         threads: How many there are.
-        rate: Requests a second, all together, at most; the Ingress lets 100 of one client pass.
+        rate: Requests a second, all together, at most.
         seconds: When they stop by themselves.
     """
 

@@ -39,8 +39,8 @@ SECTIONS: Final = {
         "Through the Ingress",
         f"`wrk` sends requests for {SECONDS_PER_POINT} s over {', '.join(map(str, CONNECTIONS))} connections, to the"
         " Ingress and directly to the only Pacman pod, one after the other and from the node's own network. Only"
-        ' answers with `rs: "success"`, or with a list that has entries, are counted. The Ingress lets a client send'
-        " 100 requests a second; the bench lifts that for its own Ingress. The controller closes each connection after"
+        ' answers with `rs: "success"`, or with a list that has entries, are counted. The Ingress limits the'
+        " requests of a client; the bench lifts that for its own Ingress. The controller closes each connection after"
         " an answer, the pod keeps it open. p50 and p99 are the latencies of half, and of 99 of 100 requests; `wrk`"
         " does not count the time to connect.",
     ),
