@@ -240,7 +240,7 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
         why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right"
         yield line("mongoMembers", asks, f"{why} to list StatefulSets, Jobs, pods and claims in the namespace")
     elif asks < members:
-        away = [f"mongo-{ordinal}" for ordinal in range(asks) if ordinal not in runs["ready"]]
+        away = [f"{wanted['database']}-{ordinal}" for ordinal in range(asks) if ordinal not in runs["ready"]]
         if len(away) * 2 >= asks:
             why = f"must be {members} until {' and '.join(away)} {'is' if len(away) == 1 else 'are'} ready, since the"
             yield line("mongoMembers", asks, f"{why} members that stay would have no majority")

@@ -27,7 +27,7 @@ class DatabaseGuard(Resource, module="pacman", name="Database"):
 
     def __init__(
         self,
-        name: str,
+        database: str,
         *,
         image: str,
         members: int,
@@ -39,6 +39,7 @@ class DatabaseGuard(Resource, module="pacman", name="Database"):
         opts: pulumi.ResourceOptions,
     ) -> None:
         inputs = {
+            "database": database,
             "members": members,
             "image": image,
             "line": line_of(image),
@@ -49,7 +50,7 @@ class DatabaseGuard(Resource, module="pacman", name="Database"):
             "stack": this_stack(),
             "runs": _as_inputs(runs),
         }
-        super().__init__(DatabaseProvider(), name, inputs, opts)
+        super().__init__(DatabaseProvider(), f"{database}-guard", inputs, opts)
 
 
 def _as_inputs(runs: RunningMongo | None) -> dict[str, object]:

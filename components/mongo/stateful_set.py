@@ -141,7 +141,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
 
     def _guard(self, name: str, args: MongoStatefulSetArgs) -> DatabaseGuard:
         return DatabaseGuard(
-            f"{name}-guard",
+            name,
             image=args.image,
             members=args.members,
             storage_class=args.storage_class,

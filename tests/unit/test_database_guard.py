@@ -14,6 +14,7 @@ from components.dynamic_providers import DatabaseProvider, VolumesProvider
 from components.mongo.guard import line_of
 
 NEW = {
+    "database": "mongo",
     "members": 3,
     "image": "mongo:7.0.43",
     "line": "7.0",
@@ -95,6 +96,8 @@ class TestMembers:
             " would have no majority"
         ]
         assert reasons({**WAS, "members": 5}, runs={**RUNS, "ready": [0, 1]}, members=3) == []
+        (reason,) = reasons(WAS, runs={**RUNS, "ready": []}, database="orders", members=1)
+        assert "until orders-0 is ready" in reason
 
 
 class TestVersions:
