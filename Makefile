@@ -112,7 +112,12 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 	}
 	export npm_config_cache=$${PACMAN_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/pacman-sandbox}/npm
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
-	$(python) -m pytest tests/workflows tests/engine tests/e2e tests/sandbox
+	# Most tests wait for the cluster half of the time, so two run beside each other.
+	failed=0
+	$(python) -m pytest --numprocesses=2 --dist=loadfile -m 'not alone' tests/workflows tests/engine || failed=$$?
+	$(python) -m pytest -m alone tests/engine || failed=$$?
+	$(python) -m pytest tests/e2e tests/sandbox || failed=$$?
+	exit $$failed
 
 .PHONY: long
 long: .venv/dev-ready ## On the running sandbox, what takes too long for make test: MongoDB 5.0 to 6.0 and back, snapshots

@@ -23,6 +23,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
 
+pytestmark = pytest.mark.alone
+
 context = {context!r}
 provider = k8s.Provider("kubernetes", kubeconfig="", context=context)
 made = DefaultStorageClass(

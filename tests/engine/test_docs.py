@@ -28,6 +28,8 @@ from tests.harness.waiting import eventually
 from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
+pytestmark = pytest.mark.alone
+
 README, SANDBOX = docs.README, ROOT / "sandbox/README.md"
 LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS, BACKUP, TROUBLESHOOTING = (
     ROOT / f"docs/{page}.md"

@@ -7,6 +7,8 @@ import pytest
 from tools.chaos.faults import FAULTS
 from tools.chaos.rig import Stack, repeat
 
+pytestmark = pytest.mark.alone
+
 SHORT = (
     "delete-primary",
     "kill-primary",

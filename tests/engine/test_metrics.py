@@ -10,6 +10,8 @@ from tests.harness.game import Load
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 
 def test_kubectl_top_shows_what_pods_and_nodes_use(program: Program) -> None:
     eventually("the pods are measured", lambda: "mongo-0" in program.kubectl("top", "pods", check=False), 60)

@@ -42,7 +42,7 @@ def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program
     """As it is after a mistake in the script, or in an image; without the three more tries that the Job has."""
     program.use()
     program.up().ok()
-    (good,) = program.kubectl("get", "job", "--output", "name").split()
+    (good,) = program.init_jobs()
     with (
         program.changed("components/mongo/init_job.py", "backoff_limit=3", "backoff_limit=0"),
         program.changed("components/mongo/init.js", "const fs = ", 'throw new Error("no luck today");\nconst fs = '),
@@ -50,13 +50,13 @@ def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program
         failed = program.up()
     assert failed.exit_code != 0
     assert "BackoffLimitExceeded" in failed.errors("mongo-init")
-    (bad,) = program.kubectl("get", "job", "--output", "name").split()
+    (bad,) = program.init_jobs()
     assert bad != good
     assert program.game.save("while-failed", 1)
 
     healed = program.up().ok()
     assert healed.op("mongo-init") == "replace"
-    assert program.kubectl("get", "job", "--output", "name").split() == [good]
+    assert program.init_jobs() == [good]
     assert "while-failed" in program.scores()
     program.up("--expect-no-changes").ok()
 
@@ -69,11 +69,11 @@ def test_an_init_job_that_failed_for_a_passing_reason_is_replaced_by_the_next_up
             failed = program.up()
         assert failed.exit_code != 0
         assert "DeadlineExceeded" in failed.errors("mongo-init")
-        (name,) = program.kubectl("get", "job", "--output", "name").split()
+        (name,) = program.init_jobs()
 
         healed = program.up().ok()
         assert healed.op("mongo-init") == "replace"
-        assert program.kubectl("get", "job", "--output", "name").split() == [name]
+        assert program.init_jobs() == [name]
         assert program.game.save("after-a-failed-job", 1)
         program.up("--expect-no-changes").ok()
 

@@ -14,6 +14,8 @@ from tests.harness.members import MEMBERS, watch
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 # Megabytes that do not compress: a new member copies them for some seconds.
 DATA = 200
 

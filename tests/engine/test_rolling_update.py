@@ -2,10 +2,14 @@
 
 import secrets
 
+import pytest
+
 from tests.harness.game import Load
 from tests.harness.kubectl import is_another
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.alone
 
 
 def test_no_request_fails_and_no_score_is_lost_while_pods_come_and_go(program: Program) -> None:

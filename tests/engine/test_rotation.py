@@ -9,6 +9,8 @@ from tests.harness.game import LONGEST_GAP, Writer
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 USERS = "print(JSON.stringify(db.getSiblingDB('admin').system.users.find().toArray().map(u => u.user).sort()))"
 
 

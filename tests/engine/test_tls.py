@@ -103,6 +103,7 @@ def test_a_body_that_no_game_sends_is_refused(program: Program) -> None:
     assert program.game.save("small", 1)
 
 
+@pytest.mark.alone  # it makes kinds and classes for the whole cluster, as test_stacks.py does
 def test_rules_that_cert_manager_wrote_to_are_no_conflict(program: Program) -> None:
     """Its answer to a challenge is one more path in the rules, which are then its own: they are one field."""
     with cluster_for_every_stack():

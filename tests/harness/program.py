@@ -105,6 +105,10 @@ class Program(Engine):
         conditions = [pod["status"].get("conditions") or [] for pod in self.pods(app)]
         return sum({"type": "Ready", "status": "True"}.items() <= each.items() for some in conditions for each in some)
 
+    def init_jobs(self) -> list[str]:
+        """The Jobs that initiate the set, `job.batch/name`; backups of other tests are Jobs, too."""
+        return self.kubectl("get", "job", "-l", "app.kubernetes.io/component=init", "--output", "name").split()
+
     def secret(self, name: str) -> dict[str, str]:
         """The values of a Secret."""
         return secret(self.kubectl, name)
