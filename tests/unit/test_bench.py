@@ -11,11 +11,12 @@ import pytest
 
 from sandbox import node
 from sandbox.places import CHECKOUT
-from tools import machine
+from tools import measuring
 from tools.bench import __main__ as command_line
 from tools.bench import report
-from tools.bench.figures import BenchError, Report, Row, Section
+from tools.bench.figures import Report, Row, Section
 from tools.bench.rig import Stopwatch, copy_checkout, manifests_of, memory_of_node, run, uninterrupted, until
+from tools.measuring import MeasuringError
 
 DEPLOY = Row("up", "s", [20, 22, 30], "kubectl", [10, 20, 20], 1.3)
 RATE = Row("scores", "/s", [900], "the pod", [1000], 0.8, at_least=True)
@@ -79,7 +80,7 @@ class TestReport:
     def test_a_file_of_something_else_is_told_in_one_line(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "performance.json"
         file.write_text(text)
-        with pytest.raises(BenchError, match=r"performance.json cannot be read .*: delete it") as told:
+        with pytest.raises(MeasuringError, match=r"performance.json cannot be read .*: delete it") as told:
             Report.read(file)
         assert "\n" not in str(told.value)
 
@@ -199,7 +200,7 @@ def test_a_sandbox_that_cannot_be_measured_is_refused_with_the_command_to_give(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(node.Node, "pid", lambda self: self.number if self.number <= running else None)
     monkeypatch.setattr(node.Node, "is_current", current)
-    with pytest.raises(BenchError, match=said):
+    with pytest.raises(MeasuringError, match=said):
         command_line._check_sandbox()
 
 
@@ -230,28 +231,28 @@ def test_a_stopwatch_takes_no_time_of_what_fails() -> None:
 class TestCommands:
     def test_a_command_that_fails_is_told_in_one_line_with_its_last_error(self) -> None:
         script = "echo 'error: the first'; echo >&2 'error: the reason'; echo >&2 more; exit 1"
-        with pytest.raises(BenchError, match=r"^sh -c .*: error: the reason$"):
+        with pytest.raises(MeasuringError, match=r"^sh -c .*: error: the reason$"):
             run("sh", "-c", script, env={"PATH": "/usr/bin:/bin"})
 
     def test_what_a_command_reads_is_in_no_error(self) -> None:
-        with pytest.raises(BenchError) as told:
+        with pytest.raises(MeasuringError) as told:
             run("sh", "-c", "read word; exit 1", env={"PATH": "/usr/bin:/bin"}, stdin="secret\n")
         assert "secret" not in str(told.value)
 
     def test_a_command_that_does_not_end_is_ended_with_what_it_started(self, tmp_path: Path) -> None:
         script = f"sh -c 'echo $$ >{tmp_path}/child; exec sleep 300'; true"
-        with pytest.raises(BenchError, match="did not end in 1 s"):
+        with pytest.raises(MeasuringError, match="did not end in 1 s"):
             run("sh", "-c", script, env={"PATH": "/usr/bin:/bin"}, seconds=1)
         child = Path("/proc", (tmp_path / "child").read_text().strip(), "stat")
         until("the child has ended", lambda: not child.exists() or ") Z" in child.read_text())
 
 
 def test_the_machine_is_named_by_its_cpu_cores_memory_and_kernel() -> None:
-    assert all(what in machine.this_machine() for what in ("cores", "GiB of memory", "Linux"))
+    assert all(what in measuring.this_machine() for what in ("cores", "GiB of memory", "Linux"))
 
 
 def test_the_commit_is_unknown_outside_of_git(tmp_path: Path) -> None:
-    assert machine.commit_of(tmp_path) == "unknown"
+    assert measuring.commit_of(tmp_path) == "unknown"
 
 
 def test_memory_counts_a_process_and_all_below_it() -> None:

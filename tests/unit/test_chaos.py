@@ -8,7 +8,6 @@ import pytest
 from tools.chaos import __main__ as command_line
 from tools.chaos import report
 from tools.chaos.figures import (
-    ChaosError,
     Interruptions,
     Repetition,
     Report,
@@ -16,6 +15,7 @@ from tools.chaos.figures import (
     fewest_complete,
     longest_gap,
 )
+from tools.measuring import MeasuringError
 
 PLACE = {"date": "2026-09-01", "commit": "abc1234", "machine": "a CPU, 2 cores"}
 KILLED = Row(
@@ -96,7 +96,7 @@ class TestReport:
     def test_a_file_of_something_else_is_reported_in_one_line(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "chaos.json"
         file.write_text(text)
-        with pytest.raises(ChaosError, match=r"chaos.json cannot be read .*: delete it") as told:
+        with pytest.raises(MeasuringError, match=r"chaos.json cannot be read .*: delete it") as told:
             Report.read(file)
         assert "\n" not in str(told.value)
 
@@ -187,6 +187,6 @@ class TestSettings:
         ],
     )
     def test_a_mistake_is_reported_in_one_line(self, env: dict[str, str], said: str) -> None:
-        with pytest.raises(ChaosError, match=f"^{said}") as told:
+        with pytest.raises(MeasuringError, match=f"^{said}") as told:
             command_line.Settings.read(env, nodes=1)
         assert "\n" not in str(told.value)

@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 from sandbox import build, node
 from sandbox.places import CHECKOUT, STATE, SandboxError
 from tools.bench import report as reports
-from tools.bench.figures import BenchError, Report, Row, Section
+from tools.bench.figures import Report, Row, Section
 from tools.bench.load_sections import pods, throughput
 from tools.bench.rig import FOLDER, Cluster, say, uninterrupted
 from tools.bench.sandbox_section import cold, up_and_down
 from tools.bench.stack_sections import change, deploy, idle
-from tools.machine import commit_of, this_machine, today
+from tools.measuring import MeasuringError, chosen, commit_of, number_of_runs, refuse_other_stacks, this_machine, today
 
 Measured: TypeAlias = list[Row] | tuple[list[Row], list[str]]
 """Rows, or rows with notes."""
@@ -34,7 +34,6 @@ _SECTIONS: Final[Mapping[str, Callable[[Cluster, int], Measured]]] = {
 _FIGURES: Final = CHECKOUT / "docs/performance.json"
 _PAGE: Final = CHECKOUT / "docs/performance.md"
 _PLOT: Final = CHECKOUT / "docs/performance.svg"
-_MOST_RUNS: Final = 50
 
 
 @dataclass(frozen=True)
@@ -51,23 +50,14 @@ class Settings:
         """Reads RUNS, ONLY and COLD.
 
         Raises:
-            BenchError: A value is not allowed.
+            MeasuringError: A value is not allowed.
         """
-        stack = env.get("STACK") or "sandbox"
-        if stack != "sandbox":
-            raise BenchError(f"STACK is {stack}: must be sandbox, which is what the bench measures")
-        runs = env.get("RUNS") or "5"
-        if not runs.isascii() or not runs.isdigit() or not 1 <= int(runs) <= _MOST_RUNS:
-            raise BenchError(f"RUNS is {runs}: must be a number from 1 to {_MOST_RUNS}")
+        refuse_other_stacks(env)
         with_cold = env.get("COLD") or "0"
         if with_cold not in ("0", "1"):
-            raise BenchError(f"COLD is {with_cold}: must be 1, or 0 for no build from nothing")
-        asked = [name.strip() for name in (env.get("ONLY") or "").split(",") if name.strip()]
-        for name in asked:
-            if name not in _SECTIONS:
-                raise BenchError(f"ONLY has {name}: must be of {', '.join(_SECTIONS)}, separated by commas")
-        chosen = {*(asked or set(_SECTIONS) - {"cold"}), *(["cold"] if with_cold == "1" else [])}
-        return cls(int(runs), [name for name in _SECTIONS if name in chosen])
+            raise MeasuringError(f"COLD is {with_cold}: must be 1, or 0 for no build from nothing")
+        wanted = {*(chosen(env, _SECTIONS) or set(_SECTIONS) - {"cold"}), *(["cold"] if with_cold == "1" else [])}
+        return cls(number_of_runs(env), [name for name in _SECTIONS if name in wanted])
 
 
 def main() -> None:
@@ -83,7 +73,7 @@ def main() -> None:
                 _write(report)
         print(reports.table(report, settings.sections))
         say(f"\nWritten: {_PAGE.relative_to(CHECKOUT)}")
-    except (BenchError, SandboxError) as problem:
+    except (MeasuringError, SandboxError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
@@ -121,14 +111,14 @@ def _clean(cluster: Cluster) -> Iterator[Cluster]:
 
 def _check_sandbox() -> None:
     if os.geteuid() != 0:
-        raise BenchError('the sandbox needs root: `sudo -E env "PATH=$PATH" bash` opens a shell for it')
+        raise MeasuringError('the sandbox needs root: `sudo -E env "PATH=$PATH" bash` opens a shell for it')
     running = [each.name for each in node.ALL if each.pid() is not None]
     if node.FIRST.name not in running:
-        raise BenchError("the sandbox does not run: make up")
+        raise MeasuringError("the sandbox does not run: make up")
     if not node.FIRST.is_current:
-        raise BenchError("the sandbox runs versions that are not those of this checkout: make up")
+        raise MeasuringError("the sandbox runs versions that are not those of this checkout: make up")
     if len(running) > 1:
-        raise BenchError(f"the sandbox has {len(running)} nodes, and the bench measures one: make up NODES=1")
+        raise MeasuringError(f"the sandbox has {len(running)} nodes, and the bench measures one: make up NODES=1")
 
 
 @contextlib.contextmanager
@@ -139,7 +129,7 @@ def _alone() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BenchError("another bench is running: wait for its end") from None
+            raise MeasuringError("another bench is running: wait for its end") from None
         yield
 
 

@@ -1,15 +1,12 @@
 """The measured figures as values: what was compared with what, in which runs, and which target it has to hold."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-
-class BenchError(Exception):
-    """Something that the person can fix, or a step that failed: one line."""
+from tools.measuring import read_figures, unreadable, write_figures
 
 
 @dataclass(frozen=True)
@@ -80,22 +77,20 @@ class Report:
 
     def write(self, file: Path) -> None:
         """Writes it as JSON, in one step."""
-        half = file.with_suffix(".partial")
-        half.write_text(json.dumps([asdict(each) for each in self.sections.values()], indent=1) + "\n")
-        half.replace(file)
+        write_figures(file, [asdict(each) for each in self.sections.values()])
 
     @classmethod
     def read(cls, file: Path) -> Self:
         """What was written; nothing where there is no such file.
 
         Raises:
-            BenchError: It is not what `write` writes.
+            MeasuringError: It is not what `write` writes.
         """
-        if not file.exists():
+        found: list[dict[str, Any]] | None = read_figures(file)
+        if found is None:
             return cls()
         try:
-            found: list[dict[str, Any]] = json.loads(file.read_text())
             sections = [Section(**{**each, "rows": [Row(**row) for row in each["rows"]]}) for each in found]
         except (ValueError, TypeError, KeyError) as problem:
-            raise BenchError(f"{file} cannot be read ({problem}): delete it") from None
+            raise unreadable(file, problem) from None
         return cls({each.name: each for each in sections})

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox import node
-from tools.bench.figures import BenchError, Row
+from tools.bench.figures import Row
 from tools.bench.rig import HOST, Cluster, PacmanProject, memory_of_node, run, say, score_is_saved
-from tools.machine import memory
+from tools.measuring import MeasuringError, memory
 
 CONNECTIONS: Final = (1, 16, 64)
 """How many connections send one request after the other, at the same time."""
@@ -117,14 +117,14 @@ def _start(cluster: Cluster, pods: int) -> float | None:
         if any(_is_unschedulable(pod) for pod in cluster.pods()):
             return None
         if time.monotonic() - began > _START_SECONDS:
-            raise BenchError(f"{pods} pods are not ready in {_START_SECONDS:.0f} s")
+            raise MeasuringError(f"{pods} pods are not ready in {_START_SECONDS:.0f} s")
     return time.monotonic() - began
 
 
 def _node_bytes() -> float:
     process = node.FIRST.pid()
     if process is None:
-        raise BenchError("the sandbox does not run any more: make up")
+        raise MeasuringError("the sandbox does not run any more: make up")
     return memory_of_node(process)
 
 
@@ -166,7 +166,7 @@ def _wrk(url: str, doing: str, connections: int) -> dict[str, float]:
     printed = run(*inside, "wrk", *options, *for_seconds, url, "--", doing, env=os.environ)
     result: dict[str, float] = json.loads(printed.splitlines()[-1])
     if not result["worked"]:
-        raise BenchError(f"{url} answered no request to {doing} scores, {connections} connections")
+        raise MeasuringError(f"{url} answered no request to {doing} scores, {connections} connections")
     return result
 
 
@@ -176,19 +176,19 @@ def _empty_the_list(cluster: Cluster) -> None:
     cluster.kubectl("exec", "--stdin", "mongo-0", "--container", "mongo", "--", *shell, stdin=_EMPTY_THE_LIST)
     for _ in range(10):
         if not score_is_saved(HOST):
-            raise BenchError("a score was not saved")
+            raise MeasuringError("a score was not saved")
 
 
 def _install_wrk() -> None:
     """Installs wrk where it is missing.
 
     Raises:
-        BenchError: It cannot be installed.
+        MeasuringError: It cannot be installed.
     """
     if shutil.which("wrk"):
         return
     if not shutil.which("apt-get"):
-        raise BenchError("wrk is not on PATH, nor is apt-get, which would install it: install wrk")
+        raise MeasuringError("wrk is not on PATH, nor is apt-get, which would install it: install wrk")
     say("  installing wrk, which sends the requests")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "update", "--quiet", env=env)

@@ -23,7 +23,7 @@ import yaml
 
 from sandbox import engine, node
 from sandbox.places import CHECKOUT, CONTEXT, STATE
-from tools.bench.figures import BenchError
+from tools.measuring import MeasuringError
 
 FOLDER: Final = STATE / "bench"
 """Everything that the bench writes, but for the report. Nobody but root may read it."""
@@ -82,7 +82,7 @@ def run(
         seconds: How long it may take.
 
     Raises:
-        BenchError: It failed, and that is not allowed, or it took too long.
+        MeasuringError: It failed, and that is not allowed, or it took too long.
     """
     argv = [str(part) for part in command]
     pipe = subprocess.PIPE
@@ -92,13 +92,13 @@ def run(
         stdout, stderr = process.communicate(stdin, timeout=seconds)
     except subprocess.TimeoutExpired:
         _end(process)
-        raise BenchError(f"{called} did not end in {seconds:.0f} s") from None
+        raise MeasuringError(f"{called} did not end in {seconds:.0f} s") from None
     except BaseException:
         with uninterrupted():
             _end(process)
         raise
     if check and process.returncode:
-        raise BenchError(f"{called}: {_reason(stdout, stderr)}")
+        raise MeasuringError(f"{called}: {_reason(stdout, stderr)}")
     return stdout
 
 
@@ -106,12 +106,12 @@ def until(what: str, condition: Callable[[], object], *, pause: float = _POLL_SE
     """Waits until a condition holds.
 
     Raises:
-        BenchError: It does not, in ten minutes.
+        MeasuringError: It does not, in ten minutes.
     """
     end = time.monotonic() + _SECONDS
     while not condition():
         if time.monotonic() > end:
-            raise BenchError(f"not in {_SECONDS:.0f} s: {what}")
+            raise MeasuringError(f"not in {_SECONDS:.0f} s: {what}")
         time.sleep(pause)
 
 
@@ -218,7 +218,7 @@ class Project:
         """Runs a command of the CLI; returns what it prints.
 
         Raises:
-            BenchError: It failed.
+            MeasuringError: It failed.
         """
         return run("pulumi", *arguments, "--non-interactive", env=self.env, cwd=self.folder)
 
@@ -297,7 +297,7 @@ class Cluster:
         """Runs a command in the bench's namespace; returns what it prints.
 
         Raises:
-            BenchError: It failed, and that is not allowed.
+            MeasuringError: It failed, and that is not allowed.
         """
         return self._kubectl_anywhere("--namespace", NAMESPACE, *arguments, stdin=stdin, check=check)
 
@@ -315,11 +315,11 @@ class Cluster:
         """Removes what a bench that was killed has left.
 
         Raises:
-            BenchError: The namespace is not the bench's.
+            MeasuringError: The namespace is not the bench's.
         """
         found = self.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
         if found and _OWNER not in json.loads(found)["metadata"].get("annotations", {}).values():
-            raise BenchError(
+            raise MeasuringError(
                 f"the namespace {NAMESPACE} is not the bench's, which needs that name: rename or delete it"
             )
         if found:
@@ -388,7 +388,7 @@ class Cluster:
         """Waits until that many are ready, and no other is left, not even one that is leaving.
 
         Raises:
-            BenchError: That does not come about.
+            MeasuringError: That does not come about.
         """
         if pods:
             ready = f"--for=jsonpath={{.status.readyReplicas}}={pods}"
@@ -411,7 +411,7 @@ def second_tag(image: str) -> Iterator[str]:
     ctr = ("ctr", "--namespace", "k8s.io", "images")
     done = node.FIRST.run(*ctr, "tag", "--force", f"docker.io/{image}", f"docker.io/{other}")
     if done.returncode:
-        raise BenchError(f"the node cannot tag {image}: {done.stderr.strip()[-200:]}")
+        raise MeasuringError(f"the node cannot tag {image}: {done.stderr.strip()[-200:]}")
     try:
         yield other
     finally:

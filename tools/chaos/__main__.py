@@ -13,13 +13,12 @@ from sandbox import engine, node
 from sandbox.places import CHECKOUT, SandboxError
 from tools.chaos import interrupted, report
 from tools.chaos.faults import FAULTS
-from tools.chaos.figures import ChaosError, Interruptions, Repetition, Report, Row
+from tools.chaos.figures import Interruptions, Repetition, Report, Row
 from tools.chaos.rig import Stack, repeat, say
-from tools.machine import commit_of, this_machine, today
+from tools.measuring import MeasuringError, chosen, commit_of, number_of_runs, refuse_other_stacks, this_machine, today
 
 _FIGURES: Final = CHECKOUT / "docs/chaos.json"
 _PAGE: Final = CHECKOUT / "docs/chaos.md"
-_MOST_RUNS: Final = 50
 _MOMENTS_PER_RUN: Final = 4
 _INTERRUPT: Final = {
     "kill-deploy": (interrupted.deployments, signal.SIGKILL),
@@ -47,24 +46,17 @@ class Settings:
             nodes: How many nodes the cluster has.
 
         Raises:
-            ChaosError: A value is not allowed.
+            MeasuringError: A value is not allowed.
         """
-        stack = env.get("STACK") or "sandbox"
-        if stack != "sandbox":
-            raise ChaosError(f"STACK is {stack}: must be sandbox, whose nodes and pods can be broken")
-        runs = env.get("RUNS") or "5"
-        if not runs.isascii() or not runs.isdigit() or not 1 <= int(runs) <= _MOST_RUNS:
-            raise ChaosError(f"RUNS is {runs}: must be a number from 1 to {_MOST_RUNS}")
-        asked = [name.strip() for name in (env.get("ONLY") or "").split(",") if name.strip()]
+        refuse_other_stacks(env)
+        asked = chosen(env, [*FAULTS, *_INTERRUPT])
         for name in asked:
-            if name not in (*FAULTS, *_INTERRUPT):
-                raise ChaosError(f"ONLY has {name}: must be of {', '.join([*FAULTS, *_INTERRUPT])}")
             if name in FAULTS and FAULTS[name].nodes > nodes:
-                raise ChaosError(f"ONLY has {name}, which needs {FAULTS[name].nodes} nodes: make up NODES=3")
+                raise MeasuringError(f"ONLY has {name}, which needs {FAULTS[name].nodes} nodes: make up NODES=3")
         possible = [name for name, fault in FAULTS.items() if fault.nodes <= nodes]
         last = [name for name in possible if FAULTS[name].crashes]
         order = [*(name for name in possible if name not in last), *_INTERRUPT, *last]
-        return cls(int(runs), [name for name in order if not asked or name in asked])
+        return cls(number_of_runs(env), [name for name in order if not asked or name in asked])
 
 
 def main() -> None:
@@ -73,7 +65,7 @@ def main() -> None:
     try:
         settings = Settings.read(os.environ, sum(each.pid() is not None for each in node.ALL))
         if node.FIRST.pid() is None:
-            raise ChaosError("the sandbox does not run: make up")
+            raise MeasuringError("the sandbox does not run: make up")
         os.environ.update(engine.environment().variables())  # for pulumi and kubectl
         result = _Record(Report.read(_FIGURES))
         for kind, names in groupby(settings.faults, _kind_of_stack):
@@ -82,7 +74,7 @@ def main() -> None:
             else:
                 for name in names:
                     result.add(_interrupt(name, settings.runs))
-    except (ChaosError, SandboxError, AssertionError) as problem:
+    except (MeasuringError, SandboxError, AssertionError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
@@ -129,7 +121,7 @@ def _repeat(stack: Stack, name: str, runs: int) -> Row:
     for number in range(1, runs + 1):
         try:
             repetitions.append(repeat(stack, FAULTS[name].make, f"{name}-{number}"))
-        except (ChaosError, SandboxError, AssertionError, subprocess.TimeoutExpired) as problem:
+        except (MeasuringError, SandboxError, AssertionError, subprocess.TimeoutExpired) as problem:
             failed = " ".join(str(problem).split())[:300]
             say(f"{FAULTS[name].title}: {failed}")
             break

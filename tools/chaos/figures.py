@@ -1,6 +1,5 @@
 """What the faults showed, as values: each repetition, and each `pulumi up` that was interrupted."""
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,9 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-
-class ChaosError(Exception):
-    """Something that the person can fix: one line."""
+from tools.measuring import read_figures, unreadable, write_figures
 
 
 @dataclass(frozen=True)
@@ -96,29 +93,26 @@ class Report:
 
     def write(self, file: Path) -> None:
         """Writes it as JSON, in one step."""
-        values = {name: [asdict(each) for each in part.values()] for name, part in vars(self).items()}
-        half = file.with_suffix(".partial")
-        half.write_text(json.dumps(values, indent=1) + "\n")
-        half.replace(file)
+        write_figures(file, {name: [asdict(each) for each in part.values()] for name, part in vars(self).items()})
 
     @classmethod
     def read(cls, file: Path) -> Self:
         """What was written; nothing where there is no such file.
 
         Raises:
-            ChaosError: It is not what `write` writes.
+            MeasuringError: It is not what `write` writes.
         """
-        if not file.exists():
-            return cls()
+        found: dict[str, list[dict[str, Any]]] | None = read_figures(file)
+        report = cls()
+        if found is None:
+            return report
         try:
-            found: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())
-            report = cls()
             for each in found["rows"]:
                 report = report.with_(Row(**each | {"repetitions": [Repetition(**one) for one in each["repetitions"]]}))
             for each in found["interruptions"]:
                 report = report.with_(Interruptions(**each))
         except (ValueError, TypeError, KeyError, AttributeError) as problem:
-            raise ChaosError(f"{file} cannot be read ({problem}): delete it") from None
+            raise unreadable(file, problem) from None
         return report
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Final
 
 from components.metadata import OURS
-from tools.chaos.figures import ChaosError
 from tools.chaos.rig import Stack, Writer, until
+from tools.measuring import MeasuringError
 
 _UP: Final = ("up", "--yes", "--skip-preview")
 _TRIES: Final = 4
@@ -26,7 +26,7 @@ def deployments(number: signal.Signals, count: int) -> tuple[list[float], list[s
         try:
             with Stack(1) as stack:
                 wanted = _interrupt(stack, number, moment)
-        except (ChaosError, AssertionError) as problem:
+        except (MeasuringError, AssertionError) as problem:
             return moments, asked, f"at {moment:.1f} s: {problem}"
         moments.append(moment)
         asked.append(wanted)
@@ -50,7 +50,7 @@ def changes(number: signal.Signals, count: int) -> tuple[list[float], list[str],
                     _change(stack, turn)
                     asked.append(_interrupt(stack, number, moment))
                     moments.append(moment)
-            except (ChaosError, AssertionError) as problem:
+            except (MeasuringError, AssertionError) as problem:
                 return moments, asked, f"at {moment:.1f} s: {problem}"
         lost = stack.missing(set(writer.acknowledged))
     return moments, asked, f"{lost} acknowledged scores are lost" if lost else ""
@@ -82,7 +82,7 @@ def _interrupt(stack: Stack, number: signal.Signals, moment: float) -> str:
     asked = _complete(stack)
     stack.up("--refresh", "--expect-no-changes").ok()
     if wrong := _differences(stack):
-        raise ChaosError(wrong)
+        raise MeasuringError(wrong)
     with Writer(stack, f"after-{moment:.1f}") as writer:
         writer.wait_for_writes()
     return asked

@@ -18,8 +18,9 @@ import yaml
 from sandbox import node
 from sandbox.faults import Pod
 from sandbox.places import CHECKOUT, CONTEXT
-from tools.chaos.figures import ChaosError, Repetition, fewest_complete, longest_gap
+from tools.chaos.figures import Repetition, fewest_complete, longest_gap
 from tools.engine import Engine
+from tools.measuring import MeasuringError
 from tools.recorder import ROOT, stack_config
 
 Found = TypeVar("Found")
@@ -86,12 +87,12 @@ def until(what: str, condition: Callable[[], Found], seconds: float = _WAIT_SECO
     """Waits until a condition holds; returns what it gives then.
 
     Raises:
-        ChaosError: It does not, in that time.
+        MeasuringError: It does not, in that time.
     """
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:
-            raise ChaosError(f"not in {seconds:.0f} s: {what}")
+            raise MeasuringError(f"not in {seconds:.0f} s: {what}")
         time.sleep(pause)
     return found
 
@@ -100,12 +101,12 @@ def sandbox(*arguments: str) -> None:
     """A command of the sandbox.
 
     Raises:
-        ChaosError: It failed.
+        MeasuringError: It failed.
     """
     command = [sys.executable, "-m", "sandbox", *arguments]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise ChaosError(f"sandbox {' '.join(arguments)}: {done.stderr.strip()[-300:]}")
+        raise MeasuringError(f"sandbox {' '.join(arguments)}: {done.stderr.strip()[-300:]}")
 
 
 class Stack(Engine):
@@ -180,12 +181,12 @@ class Stack(Engine):
         """Runs kubectl in the stack's namespace; returns what it prints.
 
         Raises:
-            ChaosError: It failed, and that is not allowed.
+            MeasuringError: It failed, and that is not allowed.
         """
         command = ["kubectl", "--context", CONTEXT, "--namespace", self.namespace, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=_WAIT_SECONDS)
         if check and done.returncode:
-            raise ChaosError(f"kubectl {' '.join(arguments)[:80]}: {done.stderr.strip()[-300:]}")
+            raise MeasuringError(f"kubectl {' '.join(arguments)[:80]}: {done.stderr.strip()[-300:]}")
         return done.stdout
 
     def get(self, *arguments: str) -> dict[str, Any]:
@@ -228,7 +229,7 @@ class Stack(Engine):
         """Waits until every pod is ready, and the set has a primary and nothing but secondaries besides.
 
         Raises:
-            ChaosError: That does not come about.
+            MeasuringError: That does not come about.
         """
         until("all pods are ready", self._is_ready)
         until("there is one primary, and all others are secondaries", self._is_healthy, pause=1)
@@ -244,7 +245,7 @@ class Stack(Engine):
         """How many scores some member lacks, once all members have the same documents.
 
         Raises:
-            ChaosError: They do not come to have the same.
+            MeasuringError: They do not come to have the same.
         """
         answers: list[dict[str, Any]] = []
 
@@ -267,7 +268,7 @@ class Stack(Engine):
         """What each member says, asked through the first one whose pod can do it; nothing where none can."""
         script = f"const members = {json.dumps(self.members)}, names = {json.dumps(names)};{_ASK}"
         for member in self.members:
-            with contextlib.suppress(ChaosError, ValueError, subprocess.TimeoutExpired):
+            with contextlib.suppress(MeasuringError, ValueError, subprocess.TimeoutExpired):
                 return self._mongosh(member, script)
         return []
 
@@ -342,7 +343,7 @@ class Writer:
         """Waits until scores are saved.
 
         Raises:
-            ChaosError: They are not.
+            MeasuringError: They are not.
         """
         wanted = len(self.acknowledged) + _ENOUGH
         until("scores are saved", lambda: len(self.acknowledged) >= wanted, pause=0.05)
@@ -371,7 +372,7 @@ def repeat(stack: Stack, fault: Callable[[Stack], None], prefix: str) -> Repetit
     """Makes a fault under load, and looks what every member has once all is well again.
 
     Raises:
-        ChaosError: It does not become well again.
+        MeasuringError: It does not become well again.
     """
     stack.refresh_pods()
     begin = time.time()
