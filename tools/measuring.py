@@ -4,10 +4,13 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Found = TypeVar("Found")
 
 _MOST_RUNS = 50
 
@@ -50,6 +53,20 @@ def refuse_other_stacks(env: Mapping[str, str]) -> None:
     stack = env.get("STACK") or "sandbox"
     if stack != "sandbox":
         raise MeasuringError(f"STACK is {stack}: must be sandbox, the only stack that this command loads and breaks")
+
+
+def until(what: str, condition: Callable[[], Found], *, seconds: float = 600.0, pause: float = 0.05) -> Found:
+    """Waits until a condition holds; returns what it gives then.
+
+    Raises:
+        MeasuringError: It does not, in that time.
+    """
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise MeasuringError(f"not in {seconds:.0f} s: {what}")
+        time.sleep(pause)
+    return found
 
 
 def write_figures(file: Path, values: object) -> None:

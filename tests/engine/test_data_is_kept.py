@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.harness.kubectl import Kubectl
-from tests.harness.program import CONTEXT, VOLUME_CLASS, Program
+from tests.harness.program import CONTEXT, Program
 from tests.harness.waiting import eventually
+from tools.own_stack import VOLUME_CLASS
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,12 @@ import pytest
 import trustme
 
 from tests.harness import docs
-from tests.harness.game import Game
 from tests.harness.kubectl import Kubectl
-from tests.harness.program import NODE, VOLUME_CLASS, clone_checkout, delete_what_is_left
+from tests.harness.program import CONTEXT, NODE, clone_checkout
 from tests.harness.waiting import eventually
 from tools.engine import Engine
+from tools.game import Game
+from tools.own_stack import VOLUME_CLASS, delete_what_is_left
 from tools.recorder import ROOT, stack_config
 
 pytestmark = pytest.mark.alone
@@ -88,7 +89,7 @@ class Reader(Engine):
         try:
             super().__exit__(kind, error, traceback)
         finally:
-            delete_what_is_left(self.kubectl)
+            delete_what_is_left(CONTEXT, self.namespace)
 
     def _write_project(self) -> None:
         clone_checkout(self.folder)

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import FirstUp
-from tests.harness.game import Game
 from tests.harness.kubectl import is_another
 from tests.harness.program import NODE, Program
 from tests.harness.waiting import eventually
+from tools.game import Game
 
 # What a list of the ten best shows for sure, as long as no test posts better ones.
 _BEST = 20_000

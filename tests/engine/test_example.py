@@ -4,8 +4,9 @@ import json
 import secrets
 
 from tests.harness.kubectl import Kubectl
-from tests.harness.program import CONFIG, CONTEXT, VOLUME_CLASS
+from tests.harness.program import CONFIG, CONTEXT
 from tools.engine import Engine
+from tools.own_stack import VOLUME_CLASS
 from tools.recorder import ROOT
 
 NAMESPACE = f"two-databases-{secrets.token_hex(4)}"

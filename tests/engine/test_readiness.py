@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.game import LONGEST_GAP, Writer
+from tests.harness.game import LONGEST_GAP
 from tests.harness.members import MEMBERS, watch
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
+from tools.game import Writer
 
 pytestmark = pytest.mark.alone
 

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from tests.harness.kubectl import Kubectl
-from tests.harness.program import clone_checkout, delete_what_is_left
+from tests.harness.program import clone_checkout
 from tools.engine import Engine
+from tools.own_stack import delete_what_is_left
 from tools.recorder import ROOT, stack_config
 
 STACK = "sandbox"
@@ -106,7 +107,7 @@ def up() -> Iterator[Clone]:
         finally:
             clone.git("checkout", "--quiet", "--force", "base")
             clone.destroy()
-            delete_what_is_left(Kubectl("sandbox", clone.namespace))
+            delete_what_is_left("sandbox", clone.namespace)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 It runs as `make` runs it. `make` itself knows only one exit code for all failures.
 """
 
-import base64
 import json
 import os
 import re
@@ -17,6 +16,7 @@ import pytest
 import trustme
 import yaml
 
+from tests.harness.kubectl import apply_certificate
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 
@@ -79,15 +79,7 @@ def test_a_backup_shows_that_it_was_verified_and_one_that_fails_after_it_shows_w
 
 def test_a_certificate_that_expires_soon_needs_a_person(well: Program) -> None:
     soon = trustme.CA().issue_cert(well.host, not_after=datetime.now(UTC) + timedelta(days=5))
-    pair = {"tls.crt": b"".join(each.bytes() for each in soon.cert_chain_pems), "tls.key": soon.private_key_pem.bytes()}
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "expires-soon"},
-        "type": "kubernetes.io/tls",
-        "data": {key: base64.b64encode(value).decode() for key, value in pair.items()},
-    }
-    well.kubectl("apply", "--filename", "-", stdin=json.dumps(secret))
+    apply_certificate(well.kubectl, "expires-soon", soon)
     with well.using(ingressTlsSecret="expires-soon"):
         well.up().ok()
         code, printed = status(well)

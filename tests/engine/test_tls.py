@@ -4,7 +4,6 @@ The sandbox's controller reads the annotations of ingress-nginx. That F5's contr
 cert-manager brings a certificate, this cannot prove: neither can be had here.
 """
 
-import base64
 import http.client
 import json
 import socket
@@ -13,6 +12,7 @@ import ssl
 import pytest
 import trustme
 
+from tests.harness.kubectl import apply_certificate
 from tests.harness.program import NODE, Program
 from tests.harness.waiting import eventually
 from tools.previews import cluster_for_every_stack
@@ -28,16 +28,7 @@ def authority() -> trustme.CA:
 def secured(program: Program, authority: trustme.CA) -> Program:
     """The stack with a certificate for its host, as README has it: the Secret by kubectl, its name in the config."""
     issued = authority.issue_cert(program.host)
-    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    pair = {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes()}
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "pacman-cert"},
-        "type": "kubernetes.io/tls",
-        "data": {key: base64.b64encode(value).decode() for key, value in pair.items()},
-    }
-    program.kubectl("apply", "--filename", "-", stdin=json.dumps(secret))
+    apply_certificate(program.kubectl, "pacman-cert", issued)
     program.use(ingressTlsSecret="pacman-cert")
     program.up().ok()
     return program

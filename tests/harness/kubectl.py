@@ -1,11 +1,14 @@
 """kubectl in one namespace: what the cluster has, and what somebody else does to it while Pulumi manages it."""
 
+import base64
 import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+import trustme
 
 from components.cluster import DEFAULT_CLASS
 
@@ -60,6 +63,22 @@ def left_in_cluster(kubectl: Kubectl, name: str) -> list[str]:
     kinds = [kind for kind in listable if kind.split(".")[0] not in ("events", "componentstatuses")]
     found = json.loads(kubectl("get", ",".join(kinds), "--all-namespaces", "--output", "json"))["items"]
     return [f"{each['kind']}/{each['metadata']['name']}" for each in found if name in json.dumps(each)]
+
+
+def apply_certificate(kubectl: Kubectl, name: str, issued: trustme.LeafCert) -> None:
+    """A certificate with its chain and key as a Secret of type kubernetes.io/tls."""
+    pair = {
+        "tls.crt": b"".join(each.bytes() for each in issued.cert_chain_pems),
+        "tls.key": issued.private_key_pem.bytes(),
+    }
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "type": "kubernetes.io/tls",
+        "data": {key: base64.b64encode(value).decode() for key, value in pair.items()},
+    }
+    kubectl("apply", "--filename", "-", stdin=json.dumps(secret))
 
 
 @contextmanager

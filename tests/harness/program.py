@@ -1,26 +1,18 @@
-"""The checkout's program in a stack, a namespace and under a host name of its own, and what a person sees of it.
-
-It stands beside whatever else runs on the cluster: it leaves the cluster's default StorageClass alone unless a test
-says otherwise, and what it made is gone at the end, also when tests fail.
-"""
+"""The checkout's program in a stack of its own, and what a person sees of it."""
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import yaml
-
-from tests.harness.game import Game
 from tests.harness.kubectl import Kubectl
 from tests.harness.mongo import mongosh, secret
-from tools.engine import Engine
+from tools.game import Game
+from tools.own_stack import OwnStack
 from tools.recorder import ROOT, stack_config
 
 # The committed stack whose config the tests take: `dev`, on minikube with the official images, in real.yml.
@@ -29,45 +21,14 @@ CONFIG = stack_config(STACK)
 CONTEXT = CONFIG["pacman:context"]
 # The address that the node's controller publishes, as minikube's docker driver has it.
 NODE = os.environ.get("TEST_NODE", "192.168.49.2")
-VOLUME_CLASS = "csi-hostpath-sc"
 
 
-class Program(Engine):
+class Program(OwnStack):
     """The checkout's project with a stack of its own; configured as the committed stack, beside what runs there."""
 
     def __init__(self, config: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None) -> None:
-        super().__init__(ROOT, env=env)
-        self.namespace = f"engine-test-{secrets.token_hex(4)}"
-        self.host = f"{self.namespace}.example"
-        self.config = {key.removeprefix("pacman:"): value for key, value in CONFIG.items()} | {
-            "namespace": self.namespace,
-            "ingressHost": self.host,
-            "defaultStorageClass": "none",
-            "mongoStorageClass": VOLUME_CLASS,
-            **(config or {}),
-        }
+        super().__init__(STACK, "engine-test", config or {}, env)
         self.kubectl = Kubectl(CONTEXT, self.namespace)
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self.use()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            self.use()  # what a test set may be what the program refuses
-            super().__exit__(kind, error, traceback)
-        finally:
-            delete_what_is_left(self.kubectl)
-
-    def use(self, **changes: object) -> None:
-        """The stack's whole config: as it was made, with changes, as a person writes it into the stack's file."""
-        file = self.folder / "Pulumi.test.yaml"
-        known = yaml.safe_load(file.read_text()) or {}
-        keys = {key if ":" in key else f"pacman:{key}": value for key, value in (self.config | changes).items()}
-        file.write_text(yaml.safe_dump(known | {"config": keys}))
 
     @contextmanager
     def using(self, **changes: object) -> Iterator[None]:
@@ -126,10 +87,3 @@ def clone_checkout(folder: Path) -> None:
     """Clones what is committed, and lends the clone the Python packages of the checkout."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     (folder / ".venv").symlink_to(sys.prefix)
-
-
-def delete_what_is_left(kubectl: Kubectl) -> None:
-    """Deletes what a stack has in the cluster, where its own destroy did not."""
-    reader = f"{kubectl.namespace}:pacman-node-reader"
-    for kind, name in (("namespace", kubectl.namespace), ("clusterrole", reader), ("clusterrolebinding", reader)):
-        kubectl("delete", kind, name, "--ignore-not-found", "--timeout=60s")

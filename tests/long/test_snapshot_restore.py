@@ -14,8 +14,9 @@ import yaml
 
 from tests.harness import docs
 from tests.harness.members import MEMBERS
-from tests.harness.program import VOLUME_CLASS, Program
+from tests.harness.program import Program
 from tests.harness.waiting import eventually
+from tools.own_stack import VOLUME_CLASS
 from tools.recorder import ROOT
 
 SECTION = docs.section(ROOT / "docs/backup.md", "Snapshots of the volumes")

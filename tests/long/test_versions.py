@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.game import LONGEST_GAP, Writer
+from tests.harness.game import LONGEST_GAP
 from tests.harness.members import MEMBERS
 from tests.harness.program import Program
+from tools.game import Writer
 from tools.recorder import ROOT
 
 OLD, NEW, PATCH = "sandbox/mongo:5.0.4", "sandbox/mongo:6.0.5", "sandbox/mongo:6.0.27"

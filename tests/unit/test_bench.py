@@ -15,8 +15,8 @@ from tools import measuring
 from tools.bench import __main__ as command_line
 from tools.bench import report
 from tools.bench.figures import Report, Row, Section
-from tools.bench.rig import Stopwatch, copy_checkout, manifests_of, memory_of_node, run, uninterrupted, until
-from tools.measuring import MeasuringError
+from tools.bench.rig import Stopwatch, copy_checkout, manifests_of, memory_of_node, run, uninterrupted
+from tools.measuring import MeasuringError, until
 
 DEPLOY = Row("up", "s", [20, 22, 30], "kubectl", [10, 20, 20], 1.3)
 RATE = Row("scores", "/s", [900], "the pod", [1000], 0.8, at_least=True)

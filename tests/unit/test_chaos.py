@@ -13,8 +13,8 @@ from tools.chaos.figures import (
     Report,
     Row,
     fewest_complete,
-    longest_gap,
 )
+from tools.game import longest_gap
 from tools.measuring import MeasuringError
 
 PLACE = {"date": "2026-09-01", "commit": "abc1234", "machine": "a CPU, 2 cores"}

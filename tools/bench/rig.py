@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,9 @@ import yaml
 
 from sandbox import engine, node
 from sandbox.places import CHECKOUT, CONTEXT, STATE
-from tools.measuring import MeasuringError
+from tools.game import Game
+from tools.measuring import MeasuringError, until
+from tools.own_stack import VOLUME_CLASS
 
 FOLDER: Final = STATE / "bench"
 """Everything that the bench writes, but for the report. Nobody but root may read it."""
@@ -32,10 +34,9 @@ HOST: Final = f"{NAMESPACE}.example"
 _OWNER: Final = "pacman/bench"
 """Project and stack, as the program notes them down on its namespace."""
 _RESERVED_IN: Final = "default"
-_VOLUME_CLASS: Final = "csi-hostpath-sc"
 _SECONDS: Final = 600.0
 """What one command, or one wait, may take."""
-_POLL_SECONDS: Final = 0.05
+_ANSWER_SECONDS: Final = 2.0
 # The engine's mark of a secret in an exported state.
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 
@@ -102,19 +103,6 @@ def run(
     return stdout
 
 
-def until(what: str, condition: Callable[[], object], *, pause: float = _POLL_SECONDS) -> None:
-    """Waits until a condition holds.
-
-    Raises:
-        MeasuringError: It does not, in ten minutes.
-    """
-    end = time.monotonic() + _SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise MeasuringError(f"not in {_SECONDS:.0f} s: {what}")
-        time.sleep(pause)
-
-
 class Stopwatch:
     """The seconds that things took, by what they are called: one figure for each run."""
 
@@ -134,24 +122,16 @@ class Stopwatch:
 
 def score_is_saved(host: str) -> bool:
     """Posts a score through the Ingress; whether the game says that it is saved."""
-    body = {"name": "bench", "cloud": "", "zone": "", "host": "", "score": 100, "level": 1}
-    status, answer = _request(host, "POST", "/highscores", json.dumps(body))
-    with contextlib.suppress(ValueError):
-        return status == 200 and json.loads(answer).get("rs") == "success"
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        return Game(node.FIRST.address, host).save("bench", 100, _ANSWER_SECONDS)
     return False
 
 
-def _request(host: str, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
-    """Status and body of an answer through the Ingress; 0 where there is none."""
-    connection = http.client.HTTPConnection(node.FIRST.address, timeout=2)
-    try:
-        connection.request(method, path, body, {"Host": host, "Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0, b""
-    finally:
-        connection.close()
+def _is_unknown(host: str) -> bool:
+    """Whether the Ingress answers, and nobody serves that host name."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return Game(node.FIRST.address, host).request("GET", "/config", seconds=_ANSWER_SECONDS)[0] == 404
+    return False
 
 
 def copy_checkout(target: Path, *, with_packages: bool = True) -> None:
@@ -259,7 +239,7 @@ class PacmanProject(Project):
             "pacman:namespace": NAMESPACE,
             "pacman:ingressHost": HOST,
             "pacman:defaultStorageClass": "none",
-            "pacman:mongoStorageClass": _VOLUME_CLASS,
+            "pacman:mongoStorageClass": VOLUME_CLASS,
         }
         self.create_stack()
         self.configure()
@@ -343,7 +323,7 @@ class Cluster:
         ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
         try:
             self._kubectl_anywhere("apply", "--filename", "-", stdin=json.dumps(ingress))
-            until(f"nobody answers for {HOST}", lambda: _request(HOST, "GET", "/config")[0] == 404)
+            until(f"nobody answers for {HOST}", lambda: _is_unknown(HOST))
             yield
         finally:
             with uninterrupted():

@@ -26,8 +26,8 @@ from tools.bench.rig import (
     say,
     score_is_saved,
     uninterrupted,
-    until,
 )
+from tools.measuring import until
 
 _CLONE: Final = FOLDER / "checkout"
 _EMPTY_CACHE: Final = FOLDER / "cache"

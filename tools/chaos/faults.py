@@ -8,7 +8,8 @@ from typing import Final
 
 from sandbox import node
 from sandbox.faults import filled, isolated, limited, stopped
-from tools.chaos.rig import Stack, sandbox, until
+from tools.chaos.rig import Stack, sandbox
+from tools.measuring import until
 
 _STOP_SECONDS: Final = 20.0
 _CUT_SECONDS: Final = 40.0
@@ -110,14 +111,14 @@ def rolling_restart(stack: Stack) -> None:
 
 def rotate(stack: Stack) -> None:
     """New passwords, by `pulumi up`."""
-    stack.use(passwordRotation=int(str(stack.setting("passwordRotation") or 0)) + 1)
+    stack.change(passwordRotation=int(str(stack.config.get("passwordRotation", 0))) + 1)
     stack.up().ok()
 
 
 def grow_and_shrink(stack: Stack) -> None:
     """From three members to five and back."""
     for members in (5, 3):
-        stack.use(mongoMembers=members)
+        stack.change(mongoMembers=members)
         stack.up().ok()
 
 
@@ -196,4 +197,4 @@ def _make_primary(stack: Stack, member: str) -> None:
 def _kill(stack: Stack, member: str) -> None:
     before = stack.restarts(member)
     stack.pod(member).signal("mongod", SIGKILL)
-    until(f"{member} has started again", lambda: stack.restarts(member) > before)
+    until(f"{member} has started again", lambda: stack.restarts(member) > before, pause=0.2)

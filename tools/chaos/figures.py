@@ -1,9 +1,8 @@
 """What the faults showed, as values: each repetition, and each `pulumi up` that was interrupted."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -114,11 +113,6 @@ class Report:
         except (ValueError, TypeError, KeyError, AttributeError) as problem:
             raise unreadable(file, problem) from None
         return report
-
-
-def longest_gap(moments: Iterable[float], end: float) -> float:
-    """The longest time between two of these moments, or from the last one to the end; 0 without any moment."""
-    return max((later - earlier for earlier, later in pairwise([*sorted(moments), end])), default=0.0)
 
 
 def fewest_complete(changes: Sequence[Mapping[str, Any]], begin: float, end: float) -> int | None:

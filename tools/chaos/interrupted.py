@@ -6,8 +6,9 @@ from collections import Counter
 from typing import Final
 
 from components.metadata import OURS
-from tools.chaos.rig import Stack, Writer, until
-from tools.measuring import MeasuringError
+from tools.chaos.rig import Stack
+from tools.game import Writer
+from tools.measuring import MeasuringError, until
 
 _UP: Final = ("up", "--yes", "--skip-preview")
 _TRIES: Final = 4
@@ -44,7 +45,7 @@ def changes(number: signal.Signals, count: int) -> tuple[list[float], list[str],
         stack.deploy()
         _change(stack, 0)
         seconds = _duration(stack)
-        with Writer(stack, f"changed-{number.name.lower()}") as writer:
+        with Writer(stack.game, f"changed-{number.name.lower()}") as writer:
             try:
                 for turn, moment in enumerate(_spread(seconds, count), 1):
                     _change(stack, turn)
@@ -52,13 +53,13 @@ def changes(number: signal.Signals, count: int) -> tuple[list[float], list[str],
                     moments.append(moment)
             except (MeasuringError, AssertionError) as problem:
                 return moments, asked, f"at {moment:.1f} s: {problem}"
-        lost = stack.missing(set(writer.acknowledged))
+        lost = stack.missing(writer.saved)
     return moments, asked, f"{lost} acknowledged scores are lost" if lost else ""
 
 
 def _change(stack: Stack, turn: int) -> None:
     """A new template for the pods of the game and of its database, another one each time."""
-    stack.use(mongoCpu=f"{100 + turn}m", pacmanCpu=f"{50 + turn}m")
+    stack.change(mongoCpu=f"{100 + turn}m", pacmanCpu=f"{50 + turn}m")
 
 
 def _spread(seconds: float, count: int) -> list[float]:
@@ -83,7 +84,7 @@ def _interrupt(stack: Stack, number: signal.Signals, moment: float) -> str:
     stack.up("--refresh", "--expect-no-changes").ok()
     if wrong := _differences(stack):
         raise MeasuringError(wrong)
-    with Writer(stack, f"after-{moment:.1f}") as writer:
+    with Writer(stack.game, f"after-{moment:.1f}") as writer:
         writer.wait_for_writes()
     return asked
 

@@ -1,39 +1,23 @@
 """What a fault is made on: a stack of its own under load, and what its members have afterwards."""
 
 import contextlib
-import http.client
-import itertools
 import json
-import secrets
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-
-import yaml
+from typing import Any, Final
 
 from sandbox import node
 from sandbox.faults import Pod
 from sandbox.places import CHECKOUT, CONTEXT
-from tools.chaos.figures import Repetition, fewest_complete, longest_gap
-from tools.engine import Engine
-from tools.measuring import MeasuringError
-from tools.recorder import ROOT, stack_config
+from tools.chaos.figures import Repetition, fewest_complete
+from tools.game import Game, Writer
+from tools.measuring import MeasuringError, until
+from tools.own_stack import OwnStack
 
-Found = TypeVar("Found")
-_VOLUME_CLASS: Final = "csi-hostpath-sc"
 _MOST_MEMBERS: Final = 5
 _WAIT_SECONDS: Final = 300.0
-_CONNECTIONS: Final = 4
-_RATE: Final = 20.0
-"""Scores a second, all connections together."""
-_TIMEOUT: Final = 2.0
-"""Seconds that a player waits for an answer. Each connection is idle for as long, at most, once writes go through."""
-_ENOUGH: Final = 20
-"""Scores that are saved before a fault, and again after it."""
 
 WATCH: Final = """
 const { MongoClient } = require("mongodb");
@@ -83,20 +67,6 @@ def say(text: str) -> None:
     print(f"{time.strftime('%X')} {text}", file=sys.stderr, flush=True)
 
 
-def until(what: str, condition: Callable[[], Found], seconds: float = _WAIT_SECONDS, pause: float = 0.2) -> Found:
-    """Waits until a condition holds; returns what it gives then.
-
-    Raises:
-        MeasuringError: It does not, in that time.
-    """
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise MeasuringError(f"not in {seconds:.0f} s: {what}")
-        time.sleep(pause)
-    return found
-
-
 def sandbox(*arguments: str) -> None:
     """A command of the sandbox.
 
@@ -109,8 +79,8 @@ def sandbox(*arguments: str) -> None:
         raise MeasuringError(f"sandbox {' '.join(arguments)}: {done.stderr.strip()[-300:]}")
 
 
-class Stack(Engine):
-    """The checkout's program in a stack, a namespace and under a host name of its own.
+class Stack(OwnStack):
+    """The checkout's program in a stack of its own.
 
     Args:
         members: Members of the database.
@@ -118,51 +88,18 @@ class Stack(Engine):
     """
 
     def __init__(self, members: int, *, spread: bool = False) -> None:
-        super().__init__(ROOT)
-        self.namespace = f"chaos-{secrets.token_hex(4)}"
-        self.host = f"{self.namespace}.example"
-        self._settings: dict[str, object] = {
-            **{key.removeprefix("pacman:"): value for key, value in stack_config(CONTEXT).items()},
-            "namespace": self.namespace,
-            "ingressHost": self.host,
-            "defaultStorageClass": "none",
-            "mongoStorageClass": _VOLUME_CLASS,
-            "mongoMembers": members,
-            "mongoSpread": "require" if spread else "prefer",
-            "pacmanReplicas": 2,
-        }
+        config = {"mongoMembers": members, "mongoSpread": "require" if spread else "prefer", "pacmanReplicas": 2}
+        super().__init__(CONTEXT, "chaos", config)
 
-    def __enter__(self) -> Self:
-        super().__enter__()
+    def change(self, **changes: object) -> None:
+        """Changes config values of the stack for good."""
+        self.config |= changes
         self.use()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            super().__exit__(kind, error, traceback)
-        finally:
-            reader = f"{self.namespace}:pacman-node-reader"
-            for each in (f"namespace/{self.namespace}", f"clusterrole/{reader}", f"clusterrolebinding/{reader}"):
-                self.kubectl("delete", each, "--ignore-not-found", check=False)
-
-    def use(self, **changes: object) -> None:
-        """Changes config values of the stack."""
-        self._settings |= changes
-        file = self.folder / "Pulumi.test.yaml"
-        known = yaml.safe_load(file.read_text()) or {}
-        keys = {key if ":" in key else f"pacman:{key}": value for key, value in self._settings.items()}
-        file.write_text(yaml.safe_dump(known | {"config": keys}))
-
-    def setting(self, key: str) -> object:
-        """A config value that the stack has; None where it has the default."""
-        return self._settings.get(key)
 
     @property
     def size(self) -> int:
         """How many members there should be."""
-        return int(str(self._settings["mongoMembers"]))
+        return int(str(self.config["mongoMembers"]))
 
     @property
     def members(self) -> list[str]:
@@ -176,6 +113,11 @@ class Stack(Engine):
         self.settle()
 
     # --- What runs ---
+
+    @property
+    def game(self) -> Game:
+        """The game behind this stack's Ingress."""
+        return Game(node.FIRST.address, self.host)
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Runs kubectl in the stack's namespace; returns what it prints.
@@ -231,8 +173,8 @@ class Stack(Engine):
         Raises:
             MeasuringError: That does not come about.
         """
-        until("all pods are ready", self._is_ready)
-        until("there is one primary, and all others are secondaries", self._is_healthy, pause=1)
+        until("all pods are ready", self._is_ready, seconds=_WAIT_SECONDS, pause=0.2)
+        until("there is one primary, and all others are secondaries", self._is_healthy, seconds=_WAIT_SECONDS, pause=1)
 
     def refresh_pods(self) -> None:
         """Replaces the members whose container was started again: the kubelet would delay the next start of it."""
@@ -284,7 +226,7 @@ class Stack(Engine):
         conditions = [each["status"].get("conditions") or [] for each in serving]
         ready = sum({"type": "Ready", "status": "True"}.items() <= one.items() for some in conditions for one in some)
         leaving = any("deletionTimestamp" in each["metadata"] for each in serving)
-        wanted = self.size + int(str(self._settings["pacmanReplicas"]))
+        wanted = self.size + int(str(self.config["pacmanReplicas"]))
         return len(serving) == ready == wanted and not leaving
 
     def _is_healthy(self) -> bool:
@@ -296,7 +238,7 @@ class Stack(Engine):
         context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         container = {
             "name": "watch",
-            "image": self._settings["pacmanImage"],
+            "image": self.config["pacmanImage"],
             "command": ["node", "--input-type=commonjs", "--eval", WATCH, *members],
             "securityContext": context,
         }
@@ -312,62 +254,6 @@ class Stack(Engine):
         until("the members are watched", lambda: self.kubectl(*said, check=False).count("member") >= _MOST_MEMBERS)
 
 
-class Writer:
-    """Players who save numbered scores through the Ingress all the time.
-
-    Args:
-        stack: Where they play.
-        prefix: What their names begin with; the number follows.
-    """
-
-    def __init__(self, stack: Stack, prefix: str) -> None:
-        self._host = stack.host
-        self._prefix = prefix
-        self._numbers = itertools.count(1)
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(_CONNECTIONS)]
-        self.acknowledged: dict[str, float] = {}
-        """Names of scores that the game called saved, and when it did."""
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for_writes(self) -> None:
-        """Waits until scores are saved.
-
-        Raises:
-            MeasuringError: They are not.
-        """
-        wanted = len(self.acknowledged) + _ENOUGH
-        until("scores are saved", lambda: len(self.acknowledged) >= wanted, pause=0.05)
-
-    def _run(self) -> None:
-        while not self._stop.wait(_CONNECTIONS / _RATE):
-            number = next(self._numbers)
-            name = f"{self._prefix}-{number}"
-            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                if self._save(name, number):
-                    self.acknowledged[name] = time.monotonic()
-
-    def _save(self, name: str, number: int) -> bool:
-        body = {"name": name, "cloud": "", "zone": "", "host": "", "score": number, "level": 10}
-        connection = http.client.HTTPConnection(node.FIRST.address, timeout=_TIMEOUT)
-        try:
-            headers = {"Host": self._host, "Content-Type": "application/json"}
-            connection.request("POST", "/highscores", json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status == 200 and json.loads(answer.read()).get("rs") == "success"
-        finally:
-            connection.close()
-
-
 def repeat(stack: Stack, fault: Callable[[Stack], None], prefix: str) -> Repetition:
     """Makes a fault under load, and looks what every member has once all is well again.
 
@@ -376,12 +262,11 @@ def repeat(stack: Stack, fault: Callable[[Stack], None], prefix: str) -> Repetit
     """
     stack.refresh_pods()
     begin = time.time()
-    with Writer(stack, prefix) as writer:
+    with Writer(stack.game, prefix) as writer:
         writer.wait_for_writes()
         fault(stack)
         stack.settle()
         writer.wait_for_writes()
-        moments, end = list(writer.acknowledged.values()), time.monotonic()
     complete = stack.complete(begin, time.time())
-    lost = stack.missing(set(writer.acknowledged))
-    return Repetition(len(writer.acknowledged), lost, longest_gap(moments, end), complete)
+    lost = stack.missing(writer.saved)
+    return Repetition(len(writer.saved), lost, writer.longest_gap, complete)
