@@ -18,12 +18,12 @@ from tests.harness.program import CONTEXT
 from tools.engine import Engine
 from tools.recorder import ROOT
 
+pytestmark = pytest.mark.alone
+
 _PROGRAM = """
 import pulumi
 import pulumi_kubernetes as k8s
 from components.default_storage_class import DefaultStorageClass, DefaultStorageClassArgs
-
-pytestmark = pytest.mark.alone
 
 context = {context!r}
 provider = k8s.Provider("kubernetes", kubeconfig="", context=context)
