@@ -67,35 +67,31 @@ def main() -> None:
         if node.FIRST.pid() is None:
             raise MeasuringError("the sandbox does not run: make up")
         os.environ.update(engine.environment().variables())  # for pulumi and kubectl
-        result = _Record(Report.read(_FIGURES))
+        Report.read(_FIGURES)  # a file that cannot be read is found out now
         for kind, names in groupby(settings.faults, _kind_of_stack):
             if kind:
-                _make(*kind, list(names), settings.runs, result)
+                _make(*kind, list(names), settings.runs)
             else:
                 for name in names:
-                    result.add(_interrupt(name, settings.runs))
+                    _record(_interrupt(name, settings.runs))
     except (MeasuringError, SandboxError, AssertionError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("\ninterrupted: the faults that had ended are in docs/chaos.md", file=sys.stderr)
         raise SystemExit(130) from None
-    print("\n\n".join(filter(None, report.tables(result.report))))
-    if wrong := report.problems(result.report, settings.faults):
+    whole = Report.read(_FIGURES)
+    print("\n\n".join(filter(None, report.tables(whole))))
+    if wrong := report.problems(whole, settings.faults):
         print("\n".join(f"error: {each}" for each in wrong), file=sys.stderr)
         raise SystemExit(1)
 
 
-class _Record:
-    """The report, which is written whenever something is added."""
-
-    def __init__(self, found: Report) -> None:
-        self.report = found
-
-    def add(self, measured: Row | Interruptions) -> None:
-        self.report = self.report.with_(measured)
-        self.report.write(_FIGURES)
-        _PAGE.write_text(report.markdown(self.report))
+def _record(measured: Row | Interruptions) -> None:
+    """Adds it to what the file has by now: other faults may be made beside these."""
+    whole = Report.read(_FIGURES).with_(measured)
+    whole.write(_FIGURES)
+    _PAGE.write_text(report.markdown(whole))
 
 
 def _kind_of_stack(name: str) -> tuple[int, bool] | None:
@@ -103,7 +99,7 @@ def _kind_of_stack(name: str) -> tuple[int, bool] | None:
     return (FAULTS[name].members, FAULTS[name].nodes > 1) if name in FAULTS else None
 
 
-def _make(members: int, spread: bool, names: list[str], runs: int, result: _Record) -> None:
+def _make(members: int, spread: bool, names: list[str], runs: int) -> None:
     """Makes faults that need the same kind of stack; after one that fails, the next has a new one."""
     while names:
         say(f"deploying a stack with {members} members")
@@ -112,7 +108,7 @@ def _make(members: int, spread: bool, names: list[str], runs: int, result: _Reco
             failed = False
             while names and not failed:
                 row = _repeat(stack, names.pop(0), runs)
-                result.add(row)
+                _record(row)
                 failed = bool(row.failed)
 
 
