@@ -103,7 +103,9 @@ class RunningMongo:
     """The ordinals of the members that are ready now: primary or secondary."""
     rotated: int = 0
     """The last rotation of the passwords that has ended; 0 while members restart."""
-    new_volume: str = ""
+    claims: frozenset[str] = frozenset()
+    """The UIDs of the members' claims."""
+    new_claim: str = ""
     """The UID of the first member's claim if no member has its first claim any more: the data of those is lost."""
     empty: bool = False
     """Whether nobody has initiated a replica set in these new claims yet."""
@@ -252,18 +254,22 @@ def restore_default_marks(context: str, marks: Mapping[str, str]) -> None:
                 _annotate(api, name, changes)
 
 
-def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -> None:
+def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -> list[str]:
     """Asks for larger volumes, where a claim asks for less than `size`. It does not wait for the driver.
+
+    Returns:
+        The UIDs of the claims, but for those that have no volume yet, whose size is fixed until then.
 
     Raises:
         Exception: The cluster cannot be reached, or refuses, such as for a StorageClass without allowVolumeExpansion.
     """
     with _connected(context) as api:
-        for name in names:
-            path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
-            asked = _request(api, "GET", path, {"Accept": "application/json"})["spec"]["resources"]["requests"]
-            if quantities.parse(asked["storage"]) < quantities.parse(size):
+        bound = list(_bound_claims(api, namespace, names))
+        for path, claim in bound:
+            asked = claim["spec"]["resources"]["requests"]["storage"]
+            if quantities.parse(asked) < quantities.parse(size):
                 _patch(api, path, {"spec": {"resources": {"requests": {"storage": size}}}})
+        return [claim["metadata"]["uid"] for _, claim in bound]
 
 
 def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
@@ -273,10 +279,18 @@ def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
         Exception: The cluster cannot be reached, or refuses.
     """
     with _connected(context) as api:
-        for name in names:
-            path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
-            volume = _request(api, "GET", path, {"Accept": "application/json"})["spec"]["volumeName"]
-            _patch(api, f"/api/v1/persistentvolumes/{volume}", {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
+        for _, claim in _bound_claims(api, namespace, names):
+            volume = f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"
+            _patch(api, volume, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
+
+
+def _bound_claims(api: Any, namespace: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+    """The path of each claim that has a volume, and the claim."""
+    for name in names:
+        path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
+        claim = _request(api, "GET", path, {"Accept": "application/json"})
+        if claim["spec"].get("volumeName"):
+            yield path, claim
 
 
 def _is_set_by_a_stack(storage_class: Mapping[str, Any]) -> bool:
@@ -460,6 +474,7 @@ def _running(
         max((int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)), default=0)
         if status.get("currentRevision") == status.get("updateRevision")
         else 0,
+        frozenset(each["uid"] for each in volumes if each),
         volumes[0]["uid"] if volumes[0] and all(is_new) else "",
         all(each and _seconds(each) > last for each in volumes) and all(is_new),
     )

@@ -109,6 +109,11 @@ class VolumesProvider(_Provider):
 
     inputs = ("context", "namespace", "claims", "size", "retain")
 
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compares the inputs. A claim that took the place of a lost one is a change, too: it has the first size."""
+        new_claims = set(_news["uids"]) - set(_olds.get("uids", ()))
+        return DiffResult(changes=bool(new_claims) or super().diff(_id, _olds, _news).changes)
+
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Grows and retains.
 
@@ -117,7 +122,7 @@ class VolumesProvider(_Provider):
         """
         size, key = props["size"], f"{props['project']}:mongoVolumeSize"
         try:
-            cluster.grow_claims(props["context"], props["namespace"], props["claims"], size)
+            uids = cluster.grow_claims(props["context"], props["namespace"], props["claims"], size)
         except Exception as problem:  # a person must read one line, whatever the client raises
             raise RuntimeError(f'{key} is "{size}": cannot grow the volumes: {cluster.reason(problem)}') from None
         if props["retain"]:
@@ -128,7 +133,7 @@ class VolumesProvider(_Provider):
                     f"{props['project']}:deletionProtection is enabled: cannot set the reclaim policy of the volumes to"
                     f" Retain: {cluster.reason(problem)}"
                 ) from None
-        return CreateResult("volumes", props)
+        return CreateResult("volumes", {**props, "uids": uids})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Grows and retains, also the volumes of new members."""

@@ -128,6 +128,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
             members=args.members,
             size=args.volume_size,
             retain=args.protect,
+            runs=args.runs,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[stateful_set]),
         )
         # Clients get a password that the database knows already.
@@ -161,7 +162,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
             indexes=args.indexes,
             compatibility=args.compatibility,
             rotation=args.rotation,
-            volume=args.runs.new_volume if args.runs else "",
+            volume=args.runs.new_claim if args.runs else "",
         )
 
     def _uri(self, args: MongoStatefulSetArgs, login: Login) -> pulumi.Output[str]:
@@ -227,7 +228,7 @@ def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOpt
         protect=args.protect or None,
         # The Job takes members out of the set before their pods go. If it cannot, they stay.
         depends_on=[ready] if shrinks else [],
-        # A member is ready when it has copied all data, however long that takes.
+        # A member is ready when it has copied all data, which may take hours.
         custom_timeouts=pulumi.CustomTimeouts(update="24h") if copies else None,
     )
 

@@ -121,8 +121,7 @@ def test_no_secret_lies_in_the_state_in_plain(program: Program, first_up: FirstU
     values = plain_secrets(program)
     assert hold(json.dumps(program.state()), values) == []
     assert hold(first_up.result.printed, values) == []
-    backend = Path(program.env["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    files = [file for file in backend.rglob("*") if file.is_file()]
+    files = [file for file in program.backend.rglob("*") if file.is_file()]
     assert len(files) > 2, "the state, its backup and its history"
     for file in files:
         assert hold(file.read_text(), values) == [], file

@@ -38,8 +38,7 @@ def objects(program: Program) -> set[str]:
 
 def local_stack(program: Program) -> LocalStack:
     """The stack as `python -m sandbox up` sees its own."""
-    backend = Path(program.env["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    return LocalStack(program.folder, backend, "pacman", "test", program.env)
+    return LocalStack(program.folder, program.backend, "pacman", "test", program.env)
 
 
 def is_complete(program: Program) -> None:

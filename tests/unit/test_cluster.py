@@ -288,7 +288,7 @@ def job(minute: int, *, succeeded: bool = True, rotation: str = "") -> dict[str,
 
 
 @pytest.mark.parametrize(
-    ("claims", "jobs", "new_volume", "empty"),
+    ("claims", "jobs", "new_claim", "empty"),
     [
         ([claim(0, 0)], [job(1)], "", False),
         ([claim(0, 30)], [job(1)], "uid-30", True),
@@ -299,7 +299,7 @@ def job(minute: int, *, succeeded: bool = True, rotation: str = "") -> dict[str,
     ids=["the first volume", "a new volume", "the Job failed", "a new set in a new volume", "no claim at all"],
 )
 def test_a_lost_volume_is_known_by_a_claim_that_is_younger_than_its_stateful_set(
-    api: Api, claims: list[dict[str, Any]], jobs: list[dict[str, Any]], new_volume: str, empty: bool
+    api: Api, claims: list[dict[str, Any]], jobs: list[dict[str, Any]], new_claim: str, empty: bool
 ) -> None:
     mongo = running_mongo()
     mongo["spec"]["replicas"] = 1
@@ -308,7 +308,7 @@ def test_a_lost_volume_is_known_by_a_claim_that_is_younger_than_its_stateful_set
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo
-    assert (known.mongo.new_volume, known.mongo.empty) == (new_volume, empty)
+    assert (known.mongo.new_claim, known.mongo.empty) == (new_claim, empty)
 
 
 def test_a_member_that_lost_its_volume_beside_others_is_no_lost_database(api: Api) -> None:
@@ -318,7 +318,7 @@ def test_a_member_that_lost_its_volume_beside_others_is_no_lost_database(api: Ap
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo
-    assert (known.mongo.new_volume, known.mongo.empty) == ("", False)
+    assert (known.mongo.new_claim, known.mongo.empty) == ("", False)
 
 
 def test_the_last_rotation_that_ended_is_read_from_its_job(api: Api) -> None:
@@ -357,8 +357,10 @@ def test_a_database_whose_claims_jobs_or_pods_may_not_be_listed_counts_as_not_kn
 
 
 def test_a_claim_that_asks_for_less_asks_for_more_and_no_other_changes(api: Api) -> None:
-    api.claims = [claim(0, 0, "2Gi"), claim(1, 0, "4096Mi"), claim(2, 0, "5Gi")]
-    cluster.grow_claims("arcade", "games", ["data-mongo-0", "data-mongo-1", "data-mongo-2"], "4Gi")
+    api.claims = [claim(0, 0, "2Gi"), claim(1, 1, "4096Mi"), claim(2, 2, "5Gi"), claim(3, 3, "2Gi")]
+    del api.claims[3]["spec"]["volumeName"]  # until it has a volume, it cannot change
+    claims = [f"data-mongo-{ordinal}" for ordinal in range(4)]
+    assert cluster.grow_claims("arcade", "games", claims, "4Gi") == ["uid-0", "uid-1", "uid-2"]
     change = {"spec": {"resources": {"requests": {"storage": "4Gi"}}}}
     assert api.patches == [(f"{CLAIMS}/data-mongo-0", "application/merge-patch+json", change)]
 

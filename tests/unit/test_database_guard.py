@@ -178,7 +178,12 @@ class TestVolumes:
 
     def test_the_claims_grow_first_and_then_their_volumes_are_retained(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[tuple[str, Sequence[Any]]] = []
-        monkeypatch.setattr(cluster, "grow_claims", lambda *given: calls.append(("grow", given)))
+
+        def grow(*given: object) -> list[str]:
+            calls.append(("grow", given))
+            return ["uid"]
+
+        monkeypatch.setattr(cluster, "grow_claims", grow)
         monkeypatch.setattr(cluster, "retain_volumes", lambda *given: calls.append(("retain", given)))
         props = {"context": "here", "namespace": "n", "claims": ["c"], "size": "4Gi", "project": "pacman"}
         VolumesProvider().create({**props, "retain": False})
@@ -188,6 +193,23 @@ class TestVolumes:
             ("grow", ("here", "n", ["c"], "4Gi")),
             ("retain", ("here", "n", ["c"])),
         ]
+
+    def test_a_claim_that_took_the_place_of_a_lost_one_grows_and_is_retained_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cluster, "grow_claims", lambda *_: ["first", "second"])
+        props = {"context": "here", "namespace": "n", "claims": ["c", "d"], "size": "4Gi", "project": "pacman"}
+        made = VolumesProvider().create({**props, "retain": False, "uids": []}).outs
+        assert made is not None
+
+        def changes(*uids: str) -> bool:
+            news = {**props, "retain": False, "uids": list(uids)}
+            return bool(VolumesProvider().diff("volumes", made, news).changes)
+
+        assert not changes("first", "second")
+        assert not changes(), "not known"
+        assert not changes("first"), "one member less"
+        assert changes("first", "third")
 
     def test_a_class_that_cannot_grow_is_told_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> None:
