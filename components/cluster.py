@@ -1,7 +1,7 @@
 """A small client that reads what the cluster has: classes, nodes, namespaces, issuers, Ingresses.
 
 It uses the person's own kubeconfig and rights. If RBAC denies one read, the others still work. It writes three things:
-the annotations that mark a default StorageClass (`take_default_marks`, `restore_default_marks`), the size that a claim
+the annotations that mark a default StorageClass (`save_default_marks`, `restore_default_marks`), the size that a claim
 asks for (`grow_claims`), and the reclaim policy of volumes (`retain_volumes`).
 
 The requests are plain JSON. With the typed classes of `kubernetes.client`, these ten reads cost every preview and every
@@ -206,7 +206,7 @@ def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: f
             time.sleep(0.5)
 
 
-def take_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
+def save_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
     """Returns the value of is-default-class that each class had before any stack changed it; "" for none.
 
     It writes that value into the annotation pacman/default-before of the class. A second stack then reads the original
@@ -460,7 +460,7 @@ def _running(
     made = {_name(claim): claim["metadata"] for claim in claims}
     volumes = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
     is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
-    # While members restart, some still have the keyfile of before.
+    # While members restart, some still have the old keyfile.
     status = mongo.get("status") or {}
     ready = {_name(pod) for pod in pods if _is_ready(pod)}
     done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]

@@ -78,7 +78,7 @@ class DatabaseProvider(_Provider):
     """Refuses a change that the data of MongoDB would not survive.
 
     It compares with the last `up`, which the state knows whatever the person may read in the cluster. What the program
-    saw in the cluster counts only if there was none, or one of before this provider.
+    saw in the cluster counts only if there was no `up` yet, or only by a program without this provider.
     """
 
     inputs = ("members", "line", "compatibility", "storageClass", "volumeSize", "rotation", "stack")
@@ -141,26 +141,27 @@ class VolumesProvider(_Provider):
 
 
 class DefaultMarksProvider(_Provider):
-    """Reads the default marks of StorageClasses on create, and restores them on delete."""
+    """Saves the default marks of StorageClasses on create, also in the classes, and restores them on delete."""
 
     inputs = ("classes", "context")
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Reads the marks.
+        """Reads the marks, and saves each in an annotation of its class.
 
         Raises:
             RuntimeError: The cluster does not answer, or refuses.
         """
         try:
-            marks = cluster.take_default_marks(props["context"], props["classes"])
+            marks = cluster.save_default_marks(props["context"], props["classes"])
         except Exception as problem:  # a person must read one line, whatever the client raises
             raise RuntimeError(
-                f"cannot list the StorageClasses of context {props['context']}: {cluster.reason(problem)}"
+                f"cannot read and save the default marks of the StorageClasses of context {props['context']}:"
+                f" {cluster.reason(problem)}"
             ) from None
         return CreateResult("marks", {**props, "marks": dict(marks)})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Reads the marks of newly listed classes, before this `up` patches them.
+        """Saves the marks of newly listed classes, before this `up` patches them.
 
         For the other classes it keeps the first marks, because this program has set the present ones.
         """
@@ -191,8 +192,8 @@ def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
     namespace, context = (f'{_project(wanted)}:{key} is "{wanted[key]}"' for key in ("namespace", "context"))
     if was["namespace"] != wanted["namespace"]:
         return (
-            f"{namespace}: must stay {was['namespace']}, since to move is to delete that with its scores;"
-            " make another stack, or `pulumi destroy` this one first"
+            f"{namespace}: must stay {was['namespace']}: a stack cannot move, because Pulumi would delete the old"
+            " namespace with its scores; create another stack"
         )
     if was.get("created") is False and wanted["created"]:
         return (
@@ -258,7 +259,10 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     if turn not in (done, done + 1):
         yield line("passwordRotation", turn, f"must be {done}, or {done + 1} to change the passwords")
     elif turn > done > int(runs.get("rotated", 0)):
-        why = f"must stay {done} until an `up` with it has ended, since the passwords before are still in use"
+        why = (
+            f"must stay {done}: that rotation has not finished, and the old passwords are still in use; set {done}, and"
+            " run `pulumi up` until it succeeds"
+        )
         yield line("passwordRotation", turn, why)
     yield from _versions(was, wanted, asked, line)
 
@@ -272,7 +276,7 @@ def _versions(
     major version or the one before.
     """
     compatible = was.get("compatibility") or was["line"]
-    if not compatible:  # a stack of before the guard, whose image has no version in its tag
+    if not compatible:  # deployed before there was a guard, from an image without a version in its tag
         return
     if asked and _numbers(asked) < _numbers(compatible):
         why = f"must be {compatible}, or empty: MongoDB supports no way back"
@@ -299,10 +303,10 @@ def _numbers(line: str) -> tuple[int, ...]:
 
 
 def _taken(wanted: dict[str, Any]) -> str:
+    lost = "log in to the backend that has it, or " if "another state" in wanted["owner"] else ""
     return (
         f'{_project(wanted)}:namespace is "{wanted["namespace"]}": belongs to {wanted["owner"]} in context'
-        f" {wanted['context']};"
-        " name one that does not exist, or delete that one, with everything in it"
+        f" {wanted['context']}; {lost}set another namespace"
     )
 
 

@@ -18,7 +18,7 @@ CONTEXT = "sandbox"
 
 
 class SandboxError(Exception):
-    """Something that the person can mend: one line that says what is wrong and what to do."""
+    """Something that the person can fix: one line that says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)

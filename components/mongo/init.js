@@ -18,7 +18,7 @@ const database = process.env.DATABASE;
 const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();
 const login = (prefix) => ({ user: secret(`${prefix}username`), pwd: secret(`${prefix}password`) });
 const root = login("root/");
-// While the passwords change, the database may still know only those before.
+// While the passwords change, the database may still know only the old ones.
 const logins = fs.existsSync("/secrets/users/previous-username") ? [root, login("users/previous-")] : [root];
 
 const NOT_YET_INITIALIZED = 94;
@@ -169,7 +169,7 @@ function checkThatTheRestCanElect() {
   const missing = wanted.filter((host) => !complete.some((member) => member.name === host));
   refuse(
     `mongoMembers cannot be ${wanted.length}: of the members that would stay, ${missing.join(", ")} is neither primary` +
-      " nor secondary, so the rest would have no majority. Mend that member, or set mongoMembers back.",
+      " nor secondary, so the rest would have no majority. Fix that member, or set mongoMembers back.",
   );
 }
 
@@ -209,7 +209,7 @@ function setUser(db, { user, pwd }, roles) {
   });
 }
 
-// Each user has two names that take turns, so that the passwords before work until nobody uses them.
+// Each user has two names that take turns, so that the old passwords work until nobody uses them.
 const otherName = (user) => (user.endsWith("-2") ? user.slice(0, -2) : `${user}-2`);
 
 function retire(db, { user }) {
@@ -230,7 +230,7 @@ const users = [
 
 if (process.env.RETIRE) {
   for (const user of users) retire(user.db, user);
-  print(`deleted the users of the passwords before: ${users.map((each) => otherName(each.user)).join(", ")}`);
+  print(`deleted the old users: ${users.map((each) => otherName(each.user)).join(", ")}`);
 } else {
   const present = run(primary(), { replSetGetConfig: 1 }).config.members.map((member) => member.host);
   const extra = present.filter((host) => !wanted.includes(host));

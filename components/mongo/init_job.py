@@ -92,7 +92,7 @@ class MongoJobs:
         )
 
     def declare(self, role: str, opts: pulumi.ResourceOptions | None = None) -> Job:
-        """Declares the Job `init`, or the Job `retire`, which deletes the users of the passwords before.
+        """Declares the Job `init`, or the Job `retire`, which deletes the old users.
 
         A finished Job does not run again. So its name has a hash of all that it works with: if one of them changes, a
         new Job runs.

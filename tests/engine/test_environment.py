@@ -176,7 +176,7 @@ def test_the_game_logs_no_secret_at_its_most_talkative_level_and_nothing_by_defa
     assert logged() == ""
     with program.using(pacmanLogLevel="debug"):
         program.up().ok()
-        # A pod of before may serve, and be asked for its log, until it has ended.
+        # An old pod may serve, and be asked for its log, until it has ended.
         eventually("the new pod logs a request", lambda: "/highscores" in logged(), 60)
         logs = logged()
     program.up().ok()
@@ -293,7 +293,7 @@ def test_a_stack_does_not_move_to_another_namespace(program: Program, command: s
     with program.using(namespace=f"{program.namespace}-moved"):
         refused = program.start(command, *(["--yes", "--skip-preview"] if command == "up" else [])).finish()
     assert refused.exit_code != 0
-    told = f'pacman:namespace is "{program.namespace}-moved": must stay {program.namespace}, since to move is to delete'
+    told = f'pacman:namespace is "{program.namespace}-moved": must stay {program.namespace}: a stack cannot move'
     assert told in refused.errors()
     assert not [step for step in refused.steps if step.op in ("create", "delete", "replace")]
     assert program.kubectl.get("namespace", f"{program.namespace}-moved") is None

@@ -483,7 +483,7 @@ def test_no_key_stays_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch:
 def test_a_cluster_at_whose_address_nobody_listens_is_an_error_with_address_and_reason() -> None:
     for call in (
         lambda: cluster.read("elsewhere", "games"),
-        lambda: cluster.take_default_marks("elsewhere", ["standard"]),
+        lambda: cluster.save_default_marks("elsewhere", ["standard"]),
     ):
         with pytest.raises(cluster.NoAnswerError) as told:
             call()
@@ -516,7 +516,7 @@ def marks_of(api: Api) -> dict[str, dict[str, str | None]]:
 
 def test_the_first_stack_reads_the_default_marks_and_notes_them_down_on_the_classes(api: Api) -> None:
     api.storage = {"standard": {DEFAULT_CLASS: "true"}, "bare": None, "other": {DEFAULT_CLASS: "false"}}
-    assert cluster.take_default_marks("arcade", ["standard", "bare", "new"]) == {
+    assert cluster.save_default_marks("arcade", ["standard", "bare", "new"]) == {
         "standard": "true",
         "bare": "",
         "new": "",
@@ -527,14 +527,14 @@ def test_the_first_stack_reads_the_default_marks_and_notes_them_down_on_the_clas
 
 def test_a_second_stack_reads_the_default_marks_of_before_the_first_one(api: Api) -> None:
     api.storage = {"standard": {DEFAULT_CLASS: "false", DEFAULT_BEFORE: "true"}, "csi": {DEFAULT_BEFORE: ""}}
-    assert cluster.take_default_marks("arcade", ["standard", "csi"]) == {"standard": "true", "csi": ""}
+    assert cluster.save_default_marks("arcade", ["standard", "csi"]) == {"standard": "true", "csi": ""}
     assert api.patches == []
 
 
 def test_default_marks_that_may_not_be_read_are_an_error(api: Api) -> None:
     api.forbidden = {STORAGE}
     with pytest.raises(Exception, match="403"):
-        cluster.take_default_marks("arcade", ["standard"])
+        cluster.save_default_marks("arcade", ["standard"])
 
 
 def test_a_class_without_a_default_mark_gets_back_the_one_that_it_had(api: Api) -> None:

@@ -239,8 +239,8 @@ class TestRotation:
         begun = {**WAS, "rotation": 1}
         assert reasons(begun, rotation=1) == [], "an interrupted one goes on"
         assert reasons(begun, rotation=2) == [
-            'pacman:passwordRotation is "2": must stay 1 until an `up` with it has ended, since the passwords before'
-            " are still in use"
+            'pacman:passwordRotation is "2": must stay 1: that rotation has not finished, and the old passwords are'
+            " still in use; set 1, and run `pulumi up` until it succeeds"
         ]
         assert reasons(begun, runs={**RUNS, "rotated": 1}, rotation=2) == []
         assert reasons(begun, runs={}, rotation=2) != [], "what cannot be seen has not ended"

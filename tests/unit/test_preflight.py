@@ -294,7 +294,7 @@ class TestLook:
     def test_a_cluster_that_cannot_be_read_is_a_warning(self, warned: list[str]) -> None:
         assert preflight.look(config(context="away")) is None
         assert warned == [
-            "the cluster of context away cannot be read: whether it has what the config names is not known"
+            "cannot read the cluster of context away, so the classes, nodes and issuers in the config are not checked"
         ]
 
 
