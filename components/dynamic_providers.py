@@ -88,6 +88,8 @@ class DatabaseProvider(_Provider):
         runs: dict[str, Any] = news.pop("runs")
         was = _olds if _olds.get("members") else runs
         asked = news["compatibility"]
+        # An `up` that was interrupted may have left more members than it wanted.
+        news["deployed"] = max(int(news["members"]), _deployed(was, runs)) if was else news["members"]
         if not was:
             news["compatibility"] = news["line"]
             wrong = asked not in ("", news["line"])
@@ -241,7 +243,7 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     def line(key: str, value: object, why: str) -> str:
         return f'{_project(wanted)}:{key} is "{value}": {why}'
 
-    members, asks = int(was["members"]), int(wanted["members"])
+    members, asks = _deployed(was, runs), int(wanted["members"])
     if asks < members and not runs:
         why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right"
         yield line("mongoMembers", asks, f"{why} to list StatefulSets, Jobs, pods and claims in the namespace")
@@ -253,8 +255,10 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     if wanted["storageClass"] != was["storageClass"]:
         why = f"must stay {was['storageClass']}, since volumes do not change their class; set mongoStorageClass to it"
         yield line("mongoStorageClass", wanted["storageClass"], why)
-    if quantities.parse(wanted["volumeSize"]) < quantities.parse(was["volumeSize"]):
-        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {was['volumeSize']} or more: no volume shrinks")
+    # The state has what was asked for last; if the cluster refused that, the volumes still have the old size.
+    size = (runs or was)["volumeSize"]
+    if quantities.parse(wanted["volumeSize"]) < quantities.parse(size):
+        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {size} or more: no volume shrinks")
     done, turn = int(was.get("rotation", 0)), int(wanted["rotation"])
     if turn not in (done, done + 1):
         yield line("passwordRotation", turn, f"must be {done}, or {done + 1} to change the passwords")
@@ -265,6 +269,11 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
         )
         yield line("passwordRotation", turn, why)
     yield from _versions(was, wanted, asked, line)
+
+
+def _deployed(was: dict[str, Any], runs: dict[str, Any]) -> int:
+    """How many members there may be: as the cluster says, else as the last `up` knew."""
+    return int(runs["members"] if runs else was.get("deployed", was["members"]))
 
 
 def _versions(

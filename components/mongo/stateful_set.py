@@ -13,6 +13,7 @@ from pulumi_kubernetes.apps.v1 import (
 from pulumi_kubernetes.batch.v1 import Job
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
+from components import quantities
 from components.cluster import RunningMongo
 from components.metadata import MEMBERS
 from components.mongo.claims import claim_template
@@ -129,7 +130,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
             size=args.volume_size,
             retain=args.protect,
             runs=args.runs,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[stateful_set]),
+            # New claims have the first size. If that is another one, they must grow before data are copied into them.
+            opts=child if _has_grown(args) else pulumi.ResourceOptions(parent=self, depends_on=[stateful_set]),
         )
         # Clients get a password that the database knows already.
         known = pulumi.ResourceOptions(parent=self, depends_on=[ready])
@@ -231,6 +233,12 @@ def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOpt
         # A member is ready when it has copied all data, which may take hours.
         custom_timeouts=pulumi.CustomTimeouts(update="24h") if copies else None,
     )
+
+
+def _has_grown(args: MongoStatefulSetArgs) -> bool:
+    """Whether the volumes have another size than the one with which the StatefulSet creates claims."""
+    first = args.runs.first_volume_size if args.runs else ""
+    return bool(first) and quantities.parse(first) != quantities.parse(args.volume_size)
 
 
 def _class_of_claims(spec: Any) -> str:  # noqa: ANN401 - an SDK output, all of whose fields may be None

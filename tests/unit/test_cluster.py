@@ -258,14 +258,15 @@ def test_the_client_reads_what_the_running_database_was_created_with(api: Api) -
     api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, running_mongo()]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32")
+    assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32", first_volume_size="2Gi")
 
 
 def test_the_running_database_is_known_if_nothing_of_the_cluster_may_be_listed(api: Api) -> None:
     api.sets, api.labels = [running_mongo()], OURS
     api.forbidden = {STORAGE, INGRESS, INGRESSES, NODES, ISSUERS, SNAPSHOT_CLASSES, KUBE_SYSTEM, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(
-        mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32"), namespace={"name": "games", "labels": OURS}
+        mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32", first_volume_size="2Gi"),
+        namespace={"name": "games", "labels": OURS},
     )
 
 

@@ -79,6 +79,16 @@ class TestMembers:
         ]
         assert reasons(WAS, runs={}, members=5) == []
 
+    def test_after_an_interrupted_up_as_many_count_as_there_may_still_be(self) -> None:
+        interrupted = kept(WAS, RUNS, members=1)
+        assert interrupted["deployed"] == 3
+        (reason,) = reasons(interrupted, runs={}, members=1)
+        assert reason.startswith('pacman:mongoMembers is "1": must be 3 or more, since the StatefulSet')
+        gone = kept(interrupted, {**RUNS, "members": 1}, members=1)
+        assert gone["deployed"] == 1
+        assert reasons(gone, runs={}, members=1) == []
+        assert kept(WAS, {**RUNS, "members": 1}, members=5)["deployed"] == 5, "they may have begun to come"
+
     @pytest.mark.parametrize(
         ("members", "ready", "told"),
         [
@@ -90,12 +100,16 @@ class TestMembers:
     def test_fewer_are_refused_if_those_that_stay_have_no_majority(
         self, members: int, ready: list[int], told: str
     ) -> None:
-        was = {**WAS, "members": 5 if members == 3 else 3}
-        assert reasons(was, runs={**RUNS, "ready": ready}, members=members) == [
-            f'pacman:mongoMembers is "{members}": must be {was["members"]} until {told}, since the members that stay'
-            " would have no majority"
+        before = 5 if members == 3 else 3
+        was, runs = {**WAS, "members": before}, {**RUNS, "members": before}
+        refused = [
+            f'pacman:mongoMembers is "{members}": must be {before} until {told}, since the members that stay would have'
+            " no majority"
         ]
-        assert reasons({**WAS, "members": 5}, runs={**RUNS, "ready": [0, 1]}, members=3) == []
+        assert reasons(was, runs={**runs, "ready": ready}, members=members) == refused
+        # Also again, after an `up` that wanted them and was interrupted.
+        assert reasons({**WAS, "members": members}, runs={**runs, "ready": ready}, members=members) == refused
+        assert reasons({**WAS, "members": 5}, runs={**RUNS, "members": 5, "ready": [0, 1]}, members=3) == []
         (reason,) = reasons(WAS, runs={**RUNS, "ready": []}, database="orders", members=1)
         assert "until orders-0 is ready" in reason
 
@@ -175,6 +189,12 @@ class TestVolumes:
         assert reasons(WAS, volumeSize=size) == [
             f'pacman:mongoVolumeSize is "{size}": must be 2Gi or more: no volume shrinks'
         ]
+
+    def test_a_size_that_the_cluster_refused_can_be_set_back(self) -> None:
+        refused = {**WAS, "volumeSize": "3Gi"}
+        assert reasons(refused, volumeSize="2Gi") == []
+        assert reasons(refused, runs={**RUNS, "volumeSize": "3Gi"}, volumeSize="2Gi") != []
+        assert reasons(refused, runs={}, volumeSize="2Gi") != [], "what cannot be seen may have grown"
 
     def test_the_claims_grow_first_and_then_their_volumes_are_retained(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[tuple[str, Sequence[Any]]] = []
