@@ -70,10 +70,10 @@ status: .venv/ready ## Show whether the stack is well: members, volumes, game, b
 	$(python) -m tools.status
 
 .PHONY: backup
-backup: .venv/ready ## Back up the database of STACK, and verify the backup
+backup: .venv/ready ## Back up the database of STACK, and verify the backup; EMPTIED=yes if a collection was emptied on purpose
 	$(running)
 	$(enter)
-	$(python) -m tools.backup
+	$(python) -m tools.backup $(if $(EMPTIED),--emptied "$(EMPTIED)")
 
 .PHONY: restore
 restore: .venv/ready ## Restore a backup into the database of STACK: FROM=latest, or FROM= the name that make backup printed

@@ -1,7 +1,7 @@
 """A small client that reads what the cluster has: classes, nodes, namespaces, issuers, Ingresses.
 
 It uses the person's own kubeconfig and rights. If RBAC denies one read, the others still work. It writes three things:
-the annotations that mark a default StorageClass (`take_default_marks`, `restore_default_marks`), the size that a claim
+the annotations that mark a default StorageClass (`save_default_marks`, `restore_default_marks`), the size that a claim
 asks for (`grow_claims`), and the reclaim policy of volumes (`retain_volumes`).
 
 The requests are plain JSON. With the typed classes of `kubernetes.client`, these ten reads cost every preview and every
@@ -30,6 +30,7 @@ SECONDS = 5
 """Timeout of one request."""
 # A StatefulSet creates its claims within a second or so. A claim that came this many seconds later is another one.
 _NEW_AFTER = 30
+_BOUND_SECONDS = 60
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
@@ -97,14 +98,19 @@ class RunningMongo:
     """As this program last deployed it, even if somebody has scaled it since."""
     storage_class: str
     volume_size: str
+    """The largest size that a member's claim asks for."""
     image: str
     """The image in its pod template."""
     ready: frozenset[int] = frozenset()
     """The ordinals of the members that are ready now: primary or secondary."""
     rotated: int = 0
     """The last rotation of the passwords that has ended; 0 while members restart."""
-    new_volume: str = ""
+    claims: frozenset[str] = frozenset()
+    """The UIDs of the members' claims."""
+    new_claim: str = ""
     """The UID of the first member's claim if no member has its first claim any more: the data of those is lost."""
+    first_volume_size: str = ""
+    """The size with which the StatefulSet creates claims: that of the first `pulumi up`."""
     empty: bool = False
     """Whether nobody has initiated a replica set in these new claims yet."""
 
@@ -204,7 +210,7 @@ def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: f
             time.sleep(0.5)
 
 
-def take_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
+def save_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
     """Returns the value of is-default-class that each class had before any stack changed it; "" for none.
 
     It writes that value into the annotation pacman/default-before of the class. A second stack then reads the original
@@ -252,18 +258,22 @@ def restore_default_marks(context: str, marks: Mapping[str, str]) -> None:
                 _annotate(api, name, changes)
 
 
-def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -> None:
+def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -> list[str]:
     """Asks for larger volumes, where a claim asks for less than `size`. It does not wait for the driver.
+
+    Returns:
+        The UIDs of the claims, but for those that have no volume after a minute, whose size is fixed until then.
 
     Raises:
         Exception: The cluster cannot be reached, or refuses, such as for a StorageClass without allowVolumeExpansion.
     """
     with _connected(context) as api:
-        for name in names:
-            path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
-            asked = _request(api, "GET", path, {"Accept": "application/json"})["spec"]["resources"]["requests"]
-            if quantities.parse(asked["storage"]) < quantities.parse(size):
+        bound = list(_bound_claims(api, namespace, names))
+        for path, claim in bound:
+            asked = claim["spec"]["resources"]["requests"]["storage"]
+            if quantities.parse(asked) < quantities.parse(size):
                 _patch(api, path, {"spec": {"resources": {"requests": {"storage": size}}}})
+        return [claim["metadata"]["uid"] for _, claim in bound]
 
 
 def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
@@ -273,10 +283,30 @@ def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
         Exception: The cluster cannot be reached, or refuses.
     """
     with _connected(context) as api:
-        for name in names:
-            path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
-            volume = _request(api, "GET", path, {"Accept": "application/json"})["spec"]["volumeName"]
-            _patch(api, f"/api/v1/persistentvolumes/{volume}", {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
+        for _, claim in _bound_claims(api, namespace, names):
+            volume = f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"
+            _patch(api, volume, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
+
+
+def _bound_claims(api: Any, namespace: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+    """The path of each claim, and the claim. New ones get a volume when their pods have a node: it waits a minute."""
+    end = time.monotonic() + _BOUND_SECONDS
+    for name in names:
+        path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
+        while not (claim := _bound_claim(api, path)) and time.monotonic() < end:
+            time.sleep(0.5)
+        if claim:
+            yield path, claim
+
+
+def _bound_claim(api: Any, path: str) -> dict[str, Any] | None:  # noqa: ANN401
+    try:
+        claim: dict[str, Any] = _request(api, "GET", path, {"Accept": "application/json"})
+    except RefusedError as refused:
+        if refused.status == 404:  # the StatefulSet has not made it yet
+            return None
+        raise
+    return claim if claim["spec"].get("volumeName") else None
 
 
 def _is_set_by_a_stack(storage_class: Mapping[str, Any]) -> bool:
@@ -443,25 +473,30 @@ def _running(
     template = mongo["spec"]["volumeClaimTemplates"][0]["spec"]
     containers = mongo["spec"]["template"]["spec"]["containers"]
     members = int(_annotations(mongo).get(MEMBERS, mongo["spec"]["replicas"]))
-    made = {_name(claim): claim["metadata"] for claim in claims}
-    volumes = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
+    made = {_name(claim): claim for claim in claims}
+    own = [made.get(f"data-{_name(mongo)}-{ordinal}") for ordinal in range(members)]
+    volumes = [claim["metadata"] if claim else None for claim in own]
+    first_size = template["resources"]["requests"]["storage"]
+    sizes = [claim["spec"]["resources"]["requests"]["storage"] for claim in own if claim]
     is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
-    # While members restart, some still have the keyfile of before.
     status = mongo.get("status") or {}
     ready = {_name(pod) for pod in pods if _is_ready(pod)}
     done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]
     last = max((_seconds({"creationTimestamp": job["status"]["completionTime"]}) for job in done), default=0.0)
+    rotations = [int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)]
+    # While members restart, some still have the old keyfile.
+    restarts = status.get("currentRevision") != status.get("updateRevision")
     return RunningMongo(
-        members,
-        template.get("storageClassName", ""),
-        template["resources"]["requests"]["storage"],
-        next((each["image"] for each in containers if each["name"] == "mongo"), ""),
-        frozenset(ordinal for ordinal in range(members) if f"{_name(mongo)}-{ordinal}" in ready),
-        max((int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)), default=0)
-        if status.get("currentRevision") == status.get("updateRevision")
-        else 0,
-        volumes[0]["uid"] if volumes[0] and all(is_new) else "",
-        all(each and _seconds(each) > last for each in volumes) and all(is_new),
+        members=members,
+        storage_class=template.get("storageClassName", ""),
+        volume_size=max(sizes, key=quantities.parse, default=first_size),
+        first_volume_size=first_size,
+        image=next((each["image"] for each in containers if each["name"] == "mongo"), ""),
+        ready=frozenset(ordinal for ordinal in range(members) if f"{_name(mongo)}-{ordinal}" in ready),
+        rotated=0 if restarts else max(rotations, default=0),
+        claims=frozenset(each["uid"] for each in volumes if each),
+        new_claim=volumes[0]["uid"] if volumes[0] and all(is_new) else "",
+        empty=all(each and _seconds(each) > last for each in volumes) and all(is_new),
     )
 
 

@@ -78,7 +78,7 @@ class DatabaseProvider(_Provider):
     """Refuses a change that the data of MongoDB would not survive.
 
     It compares with the last `up`, which the state knows whatever the person may read in the cluster. What the program
-    saw in the cluster counts only if there was none, or one of before this provider.
+    saw in the cluster counts only if there was no `up` yet, or only by a program without this provider.
     """
 
     inputs = ("members", "line", "compatibility", "storageClass", "volumeSize", "rotation", "stack")
@@ -88,6 +88,8 @@ class DatabaseProvider(_Provider):
         runs: dict[str, Any] = news.pop("runs")
         was = _olds if _olds.get("members") else runs
         asked = news["compatibility"]
+        # An `up` that was interrupted may have left more members than it wanted.
+        news["deployed"] = max(int(news["members"]), _deployed(was, runs)) if was else news["members"]
         if not was:
             news["compatibility"] = news["line"]
             wrong = asked not in ("", news["line"])
@@ -109,6 +111,11 @@ class VolumesProvider(_Provider):
 
     inputs = ("context", "namespace", "claims", "size", "retain")
 
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compares the inputs. A claim that took the place of a lost one is a change, too: it has the first size."""
+        new_claims = set(_news["uids"]) - set(_olds.get("uids", ()))
+        return DiffResult(changes=bool(new_claims) or super().diff(_id, _olds, _news).changes)
+
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Grows and retains.
 
@@ -117,7 +124,7 @@ class VolumesProvider(_Provider):
         """
         size, key = props["size"], f"{props['project']}:mongoVolumeSize"
         try:
-            cluster.grow_claims(props["context"], props["namespace"], props["claims"], size)
+            uids = cluster.grow_claims(props["context"], props["namespace"], props["claims"], size)
         except Exception as problem:  # a person must read one line, whatever the client raises
             raise RuntimeError(f'{key} is "{size}": cannot grow the volumes: {cluster.reason(problem)}') from None
         if props["retain"]:
@@ -128,7 +135,7 @@ class VolumesProvider(_Provider):
                     f"{props['project']}:deletionProtection is enabled: cannot set the reclaim policy of the volumes to"
                     f" Retain: {cluster.reason(problem)}"
                 ) from None
-        return CreateResult("volumes", props)
+        return CreateResult("volumes", {**props, "uids": uids})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Grows and retains, also the volumes of new members."""
@@ -136,26 +143,27 @@ class VolumesProvider(_Provider):
 
 
 class DefaultMarksProvider(_Provider):
-    """Reads the default marks of StorageClasses on create, and restores them on delete."""
+    """Saves the default marks of StorageClasses on create, also in the classes, and restores them on delete."""
 
     inputs = ("classes", "context")
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Reads the marks.
+        """Reads the marks, and saves each in an annotation of its class.
 
         Raises:
             RuntimeError: The cluster does not answer, or refuses.
         """
         try:
-            marks = cluster.take_default_marks(props["context"], props["classes"])
+            marks = cluster.save_default_marks(props["context"], props["classes"])
         except Exception as problem:  # a person must read one line, whatever the client raises
             raise RuntimeError(
-                f"cannot list the StorageClasses of context {props['context']}: {cluster.reason(problem)}"
+                f"cannot read and save the default marks of the StorageClasses of context {props['context']}:"
+                f" {cluster.reason(problem)}"
             ) from None
         return CreateResult("marks", {**props, "marks": dict(marks)})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Reads the marks of newly listed classes, before this `up` patches them.
+        """Saves the marks of newly listed classes, before this `up` patches them.
 
         For the other classes it keeps the first marks, because this program has set the present ones.
         """
@@ -186,8 +194,8 @@ def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
     namespace, context = (f'{_project(wanted)}:{key} is "{wanted[key]}"' for key in ("namespace", "context"))
     if was["namespace"] != wanted["namespace"]:
         return (
-            f"{namespace}: must stay {was['namespace']}, since to move is to delete that with its scores;"
-            " make another stack, or `pulumi destroy` this one first"
+            f"{namespace}: must stay {was['namespace']}: a stack cannot move, because Pulumi would delete the old"
+            " namespace with its scores; create another stack"
         )
     if was.get("created") is False and wanted["created"]:
         return (
@@ -235,7 +243,7 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     def line(key: str, value: object, why: str) -> str:
         return f'{_project(wanted)}:{key} is "{value}": {why}'
 
-    members, asks = int(was["members"]), int(wanted["members"])
+    members, asks = _deployed(was, runs), int(wanted["members"])
     if asks < members and not runs:
         why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right"
         yield line("mongoMembers", asks, f"{why} to list StatefulSets, Jobs, pods and claims in the namespace")
@@ -247,15 +255,25 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     if wanted["storageClass"] != was["storageClass"]:
         why = f"must stay {was['storageClass']}, since volumes do not change their class; set mongoStorageClass to it"
         yield line("mongoStorageClass", wanted["storageClass"], why)
-    if quantities.parse(wanted["volumeSize"]) < quantities.parse(was["volumeSize"]):
-        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {was['volumeSize']} or more: no volume shrinks")
+    # The state has what was asked for last; if the cluster refused that, the volumes still have the old size.
+    size = (runs or was)["volumeSize"]
+    if quantities.parse(wanted["volumeSize"]) < quantities.parse(size):
+        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {size} or more: no volume shrinks")
     done, turn = int(was.get("rotation", 0)), int(wanted["rotation"])
     if turn not in (done, done + 1):
         yield line("passwordRotation", turn, f"must be {done}, or {done + 1} to change the passwords")
     elif turn > done > int(runs.get("rotated", 0)):
-        why = f"must stay {done} until an `up` with it has ended, since the passwords before are still in use"
+        why = (
+            f"must stay {done}: that rotation has not finished, and the old passwords are still in use; set {done}, and"
+            " run `pulumi up` until it succeeds"
+        )
         yield line("passwordRotation", turn, why)
     yield from _versions(was, wanted, asked, line)
+
+
+def _deployed(was: dict[str, Any], runs: dict[str, Any]) -> int:
+    """How many members there may be: as the cluster says, else as the last `up` knew."""
+    return int(runs["members"] if runs else was.get("deployed", was["members"]))
 
 
 def _versions(
@@ -267,7 +285,7 @@ def _versions(
     major version or the one before.
     """
     compatible = was.get("compatibility") or was["line"]
-    if not compatible:  # a stack of before the guard, whose image has no version in its tag
+    if not compatible:  # deployed before there was a guard, from an image without a version in its tag
         return
     if asked and _numbers(asked) < _numbers(compatible):
         why = f"must be {compatible}, or empty: MongoDB supports no way back"
@@ -294,10 +312,10 @@ def _numbers(line: str) -> tuple[int, ...]:
 
 
 def _taken(wanted: dict[str, Any]) -> str:
+    lost = "log in to the backend that has it, or " if "another state" in wanted["owner"] else ""
     return (
         f'{_project(wanted)}:namespace is "{wanted["namespace"]}": belongs to {wanted["owner"]} in context'
-        f" {wanted['context']};"
-        " name one that does not exist, or delete that one, with everything in it"
+        f" {wanted['context']}; {lost}set another namespace"
     )
 
 

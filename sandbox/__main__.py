@@ -142,7 +142,7 @@ def _node(arguments: argparse.Namespace) -> Node:
 
 
 def main() -> None:
-    """Runs one command; what a person can mend ends in one line and exit code 1, Ctrl-C in 130."""
+    """Runs one command; what a person can fix ends in one line and exit code 1, Ctrl-C in 130."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     names = [each.name for each in node.ALL]

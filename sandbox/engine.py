@@ -48,7 +48,7 @@ def prepare(progress: Progress) -> None:
             stack.pulumi("stack", "init", CONTEXT)
     elif not stack.selected:
         stack.pulumi("stack", "select", CONTEXT)
-    stack.mend(progress)
+    stack.recover(progress)
 
 
 def contents() -> list[Content]:
@@ -90,7 +90,7 @@ class LocalStack:
         """Whether `pulumi` has some stack to work on in this folder: the cache keeps that, not .sandbox."""
         return any("*" in line for line in self.pulumi("stack", "ls").splitlines())
 
-    def mend(self, progress: Progress) -> None:
+    def recover(self, progress: Progress) -> None:
         """Makes that the next command goes on where a killed one was; where one runs, nothing is done.
 
         Raises:

@@ -18,7 +18,7 @@ CONTEXT = "sandbox"
 
 
 class SandboxError(Exception):
-    """Something that the person can mend: one line that says what is wrong and what to do."""
+    """Something that the person can fix: one line that says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Environment:
             "KUBECONFIG": str(STATE / "kubeconfig"),
             "KUBECACHEDIR": str(STATE / "kubectl-cache"),
             "PULUMI_HOME": str(self.home),
-            "PULUMI_BACKEND_URL": f"file://{STATE / 'stacks'}",
+            # Without metadata files. A `pulumi` that is killed while it writes one leaves a state that cannot be read.
+            "PULUMI_BACKEND_URL": f"file://{STATE / 'stacks'}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(STATE / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "SANDBOX_PYTHON": sys.executable,

@@ -171,7 +171,7 @@ def annotations(value: str) -> dict[str, str]:
     for name in found:
         prefix, slash, last = name.rpartition("/")
         if not last or not _LABEL.fullmatch(last) or (slash and not _is_object_name(prefix)):
-            raise ValueError(f"must have names such as team or example.com/team, and {name} is none")
+            raise ValueError(f"must have names such as team or example.com/team, and {name} is not valid")
         if name.startswith(_RESERVED):
             raise ValueError(f"must not have {name}: names that begin with {', '.join(_RESERVED)} have a meaning here")
     return found
@@ -183,7 +183,8 @@ def labels(value: str) -> dict[str, str]:
     for name, text in found.items():
         if not _LABEL.fullmatch(text):
             raise ValueError(
-                f"must have values of at most 63 letters, digits, `-`, `_`, `.`; {json.dumps(text)} of {name} is none"
+                f"must have values of at most 63 letters, digits, `-`, `_`, `.`; {json.dumps(text)} of {name} is not"
+                " valid"
             )
     return found
 
@@ -197,7 +198,8 @@ def tolerations(value: str) -> tuple[Mapping[str, Any], ...]:
     for each in found:
         wrong = sorted(key for key, its in each.items() if key not in known or not isinstance(its, known[key]))
         if wrong:
-            raise ValueError(f"must be tolerations with the fields {', '.join(known)}, and {', '.join(wrong)} is none")
+            what = f"must be tolerations with the fields {', '.join(known)}"
+            raise ValueError(f"{what}; {', '.join(wrong)}: unknown, or of another type")
         if each.get("operator", "Equal") not in ("Equal", "Exists"):
             raise ValueError("must be tolerations whose operator is Equal or Exists")
         if each.get("effect", "NoSchedule") not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):

@@ -41,7 +41,8 @@ def look(config: Settings) -> Cluster | None:
         ) from None
     if known is None:
         pulumi.log.warn(
-            f"the cluster of context {config.context} cannot be read: whether it has what the config names is not known"
+            f"cannot read the cluster of context {config.context}, so the classes, nodes and issuers in the config are"
+            " not checked"
         )
     return known
 
@@ -104,17 +105,17 @@ def _missing_classes(config: Settings, known: Cluster) -> list[str]:
 
 
 def _no_such(config: Settings, key: str, name: str, kind: str) -> str:
-    mend = _mend(config, name)
+    create = _command_that_creates(config, name)
     return (
         f'{PROJECT}:{key} is "{name}": no such {kind} in context {config.context};'
         f" `kubectl --context {config.context} get {kind.lower()}` lists those that exist"
-        + (f"; {mend}" if mend else "")
+        + (f"; {create}" if create else "")
     )
 
 
-def _mend(config: Settings, name: str) -> str:
+def _command_that_creates(config: Settings, name: str) -> str:
     """The command that creates a class on this kind of cluster, "" if there is none."""
-    return config.target.class_mends.get(name, "").format(context=config.context)
+    return config.target.commands_that_create.get(name, "").format(context=config.context)
 
 
 def _missing_snapshot_class(config: Settings, known: Cluster) -> list[str]:
@@ -125,7 +126,10 @@ def _missing_snapshot_class(config: Settings, known: Cluster) -> list[str]:
         return [_no_such(config, "backupSnapshotClass", name, "VolumeSnapshotClass")]
     return [
         f'{PROJECT}:backupSnapshotClass is "{name}": there is no VolumeSnapshotClass in context {config.context}; '
-        + (_mend(config, name) or "install a CSI driver with snapshots and the snapshot controller, or leave it empty")
+        + (
+            _command_that_creates(config, name)
+            or "install a CSI driver with snapshots and the snapshot controller, or leave it empty"
+        )
     ]
 
 

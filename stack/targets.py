@@ -39,7 +39,7 @@ class Target:
     """`externalTrafficPolicy` of that load balancer with which the controller sees the client's own address."""
     node_address_is_local: bool = False
     """The Ingress has the address of a node on the person's own machine: reaching it depends on the driver."""
-    class_mends: Mapping[str, str] = field(default_factory=dict)
+    commands_that_create: Mapping[str, str] = field(default_factory=dict)
     """A class that may be missing -> the command that creates it, with {context} for the stack's context."""
 
 
@@ -54,7 +54,7 @@ TARGETS = {
             default_storage_class="csi-hostpath-sc",
             storage_class="standard",
             node_address_is_local=True,
-            class_mends={
+            commands_that_create={
                 "csi-hostpath-sc": "`minikube -p {context} addons enable csi-hostpath-driver` brings it",
                 "csi-hostpath-snapclass": "`minikube -p {context} addons enable volumesnapshots` brings it",
                 "nginx": "`minikube -p {context} addons enable ingress` brings it",

@@ -57,10 +57,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.backup", description=__doc__)
     parser.add_argument("action", nargs="?", choices=("backup", "restore"), default="backup")
     parser.add_argument("archive", nargs="?", default="latest", help="name of the archive to restore, or `latest`")
+    parser.add_argument(
+        "--emptied", choices=["yes"], default="", help="back up although a collection lost all documents"
+    )
     given = parser.parse_args()
     try:
         if given.action == "backup":
-            backup(Cluster())
+            backup(Cluster(), given.emptied)
         else:
             restore(Cluster(), given.archive)
     except BackupError as problem:
@@ -71,10 +74,10 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def backup(cluster: Cluster) -> None:
-    """Takes a backup, and waits until it is verified."""
+def backup(cluster: Cluster, emptied: str) -> None:
+    """Takes a backup, and waits until it is verified; `emptied` is `yes` if a collection may have lost everything."""
     print(f"Backing up the database of stack {cluster.stack}, namespace {cluster.namespace}", flush=True)
-    done = _run_job(cluster, "mongo-backup", {})
+    done = _run_job(cluster, "mongo-backup", {"EMPTIED": emptied})
     size = f"{done['documents']:,} documents, {done['bytes']:,} bytes"
     print(f"{done['archive']}: {size}, verified, {done['seconds']} s. make restore FROM={done['archive']}")
 

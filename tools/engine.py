@@ -198,9 +198,11 @@ class Engine:
         self._stack = stack
         self._root = Path(tempfile.mkdtemp(prefix="pulumi-test-"))
         self.folder = self._root / "project"
+        self.backend = self._root / "backend"
+        """Where the states are."""
         own = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_THEIRS)}
         self.env = own | {
-            "PULUMI_BACKEND_URL": f"file://{self._root / 'backend'}",
+            "PULUMI_BACKEND_URL": f"file://{self.backend}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._root / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "NO_COLOR": "1",
@@ -210,7 +212,7 @@ class Engine:
         self._commands: list[Running] = []
 
     def __enter__(self) -> Self:
-        (self._root / "backend").mkdir()
+        self.backend.mkdir()
         (self._root / "passphrase").write_text("for tests only")
         try:
             self._write_project()

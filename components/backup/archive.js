@@ -225,7 +225,7 @@ async function sha256(file) {
   return hash.digest("hex");
 }
 
-/** The complete archives of a database, oldest first: { name, verified, beforeRestore, documents }. */
+/** The complete archives of a database, oldest first: { name, verified, beforeRestore, documents, collections }. */
 function list(folder, database) {
   const files = new Set(fs.readdirSync(folder));
   return [...files]
@@ -236,14 +236,35 @@ function list(folder, database) {
     .map((name) => {
       const mark = path.join(folder, `${name}.verified`);
       const verified = fs.existsSync(mark);
-      const { documents } = verified ? JSON.parse(fs.readFileSync(mark, "utf8")) : {};
-      return { name, verified, documents, beforeRestore: name.endsWith("-before-restore") };
+      const { documents, collections } = verified ? JSON.parse(fs.readFileSync(mark, "utf8")) : {};
+      return { name, verified, documents, collections, beforeRestore: name.endsWith("-before-restore") };
     });
 }
 
-/** Says in the file beside an archive that it was restored once, and what it held. */
-function markVerified(folder, name, documents) {
-  writeWhole(path.join(folder, `${name}.verified`), JSON.stringify({ time: new Date().toISOString(), documents }) + "\n");
+/** Says in the file beside an archive that it was restored once, and how many documents each collection had. */
+function markVerified(folder, name, trailer) {
+  const collections = Object.fromEntries(trailer.map((each) => [each.name, each.documents]));
+  const documents = trailer.reduce((sum, each) => sum + each.documents, 0);
+  const mark = { time: new Date().toISOString(), documents, collections };
+  writeWhole(path.join(folder, `${name}.verified`), JSON.stringify(mark) + "\n");
+}
+
+// The name of the file that says which restore replaces collections: { archive, before }.
+const RESTORING = "restoring.json";
+
+/** Notes down that a restore begins to replace collections. Until `endSwap`, the database is neither the old nor the new one. */
+function beginSwap(folder, database, what) {
+  writeWhole(path.join(folder, `${database}.${RESTORING}`), JSON.stringify(what) + "\n");
+}
+
+/** What a restore that was interrupted was replacing collections with; null where none was. */
+function unfinishedSwap(folder, database) {
+  const file = path.join(folder, `${database}.${RESTORING}`);
+  return fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")) : null;
+}
+
+function endSwap(folder, database) {
+  fs.rmSync(path.join(folder, `${database}.${RESTORING}`), { force: true });
 }
 
 /** The archive that a person means by `latest` or a name, with or without the ending of the file. */
@@ -311,6 +332,6 @@ function explain(error, folder, claim) {
 }
 
 module.exports = {
-  FORMAT, Digest, Refusal, Writer, byName, check, documentsPerBatch, explain, find, isStale, list, markVerified, newName,
-  prune, read, removeStale, toDocuments, toLines,
+  FORMAT, Digest, Refusal, Writer, beginSwap, byName, check, documentsPerBatch, endSwap, explain, find, isStale, list,
+  markVerified, newName, prune, read, removeStale, toDocuments, toLines, unfinishedSwap,
 };

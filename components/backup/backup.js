@@ -2,13 +2,30 @@
 
 load(`${__dirname}/database.js`);
 
-// A database that was lost would otherwise fill the volume with empty archives, and they would push out the good ones.
+// A database that was lost would otherwise fill the volume with empty archives, and they would push out the good ones. Its
+// first player writes a document again, so each collection counts for itself.
 function refuseToArchiveALoss(db) {
   const newest = archive.list(FOLDER, DATABASE).filter((each) => each.verified && !each.beforeRestore).pop();
-  if (!newest || !newest.documents || !isEmpty(db)) return;
+  if (!newest || process.env.EMPTIED === "yes") return;
+  const had = Object.entries(newest.collections || {}).filter(([, documents]) => documents > 0);
+  const there = realOnes(definitions(db)).map((each) => each.name);
+  const hasDocument = (name) => there.includes(name) && run(db, { find: name, limit: 1 }).cursor.firstBatch.length > 0;
+  const emptied = had.filter(([name]) => !hasDocument(name));
+  if (!emptied.length) return;
+  const [what, documents] = emptied[0];
   throw new archive.Refusal(
-    `database ${DATABASE} holds no document, and archive ${newest.name} holds ${newest.documents}: no backup was written. ` +
-      "Restore it; or, if the database is meant to be empty, delete the archives",
+    `${DATABASE}.${what} holds no document, and archive ${newest.name} holds ${documents} of it: no backup was written. ` +
+      "Restore the archive; or, if it was emptied on purpose: make backup EMPTIED=yes",
+  );
+}
+
+function refuseAHalfRestored() {
+  const unfinished = archive.unfinishedSwap(FOLDER, DATABASE);
+  if (!unfinished) return;
+  // No refusal for good: if that restore still runs, the next try of the Job finds it ended.
+  throw new Error(
+    `the restore of ${unfinished.archive} was interrupted while it replaced collections: no backup was written; run it ` +
+      `again: make restore FROM=${unfinished.archive}`,
   );
 }
 
@@ -33,12 +50,13 @@ async function verify(scratch, name, header, trailer) {
 
 async function backup() {
   const set = connectToSet("mongo-backup");
+  refuseAHalfRestored();
   refuseToArchiveALoss(set.getDB(DATABASE));
   const { name, header, trailer, bytes } = dump(set, "");
   const documents = documentsIn(trailer);
   say(`wrote ${name}, ${bytes} bytes; restoring it into ${process.env.SCRATCH_DATABASE}`);
   await verify(set.getDB(process.env.SCRATCH_DATABASE), name, header, trailer);
-  archive.markVerified(FOLDER, name, documents);
+  archive.markVerified(FOLDER, name, trailer);
   say("verified: what was restored has the same documents and indexes");
 
   const pruned = archive.prune(FOLDER, DATABASE, Number(process.env.KEEP));

@@ -96,7 +96,7 @@ class MongoBackup(pulumi.ComponentResource):
             data={file: path.read_text() for file, path in SCRIPTS.items()},
             opts=self._child,
         ).metadata.name
-        env = {"SCRATCH_DATABASE": args.scratch_database, "KEEP": str(args.keep)}
+        env = {"SCRATCH_DATABASE": args.scratch_database, "KEEP": str(args.keep), "EMPTIED": ""}
         self._declare("backup", args.schedule, scripts, args.backup_secret, env)
         self._declare("restore", "", scripts, args.root_secret, {"FROM": "latest"})
         self.register_outputs({"claim": self.claim})

@@ -38,7 +38,11 @@ function swap(set, header) {
 }
 
 async function restore() {
-  const name = archive.find(FOLDER, DATABASE, process.env.FROM);
+  // One that was killed between two collections goes on with the same archive. The live database is of no time then, so
+  // what it held before that one began stays the way back.
+  const unfinished = archive.unfinishedSwap(FOLDER, DATABASE);
+  const wanted = unfinished && process.env.FROM === "latest" ? unfinished.archive : process.env.FROM;
+  const name = archive.find(FOLDER, DATABASE, wanted);
   const { header: text, trailer } = await archive.check(FOLDER, name, DATABASE);
   const header = EJSON.parse(text, { relaxed: false });
   say(`${name} is whole: ${documentsIn(trailer)} documents`);
@@ -47,8 +51,8 @@ async function restore() {
   const set = connectToSet(ownName);
   refuseASecondRestore(set.getDB("admin"), ownName);
   const [live, beside] = [set.getDB(DATABASE), set.getDB(BESIDE)];
-  let before = null;
-  if (!isEmpty(live)) {
+  let before = unfinished ? unfinished.before : null;
+  if (!unfinished && !isEmpty(live)) {
     before = dump(set, "-before-restore").name;
     say(`backed up what the database holds now, as ${before}`);
   }
@@ -57,7 +61,9 @@ async function restore() {
   await fill(beside, "", name, header, true);
   compare(beside, "", header, trailer);
   say(`restored into ${BESIDE}: the same documents and indexes as in the archive`);
+  archive.beginSwap(FOLDER, DATABASE, { archive: name, before });
   swap(set, header);
+  archive.endSwap(FOLDER, DATABASE);
   run(beside, { dropDatabase: 1, writeConcern: MAJORITY });
   const documents = documentsIn(trailer);
   return { archive: name, documents, seconds: Math.round(seconds() * 10) / 10, before };

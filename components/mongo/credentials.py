@@ -2,8 +2,8 @@
 
 A rotation must not lock anybody out while it runs. So each user has two names that take turns, such as `pacman` and
 `pacman-2`. A rotation gives a new password to the name that is not in use, moves everybody to it, and then deletes the
-other. The keyfile holds two keys, of which a rotation replaces the older one, so members of before and after it still
-have one in common.
+other. The keyfile holds two keys, of which a rotation replaces the older one, so old and new members still have one in
+common.
 """
 
 from collections.abc import Mapping

@@ -83,6 +83,7 @@ class Volumes(Resource, module="pacman", name="Volumes"):
         members: int,
         size: str,
         retain: bool,
+        runs: RunningMongo | None,
         opts: pulumi.ResourceOptions,
     ) -> None:
         inputs = {
@@ -91,6 +92,7 @@ class Volumes(Resource, module="pacman", name="Volumes"):
             "claims": names.claims(members),
             "size": size,
             "retain": retain,
+            "uids": sorted(runs.claims) if runs else [],
             "project": pulumi.get_project(),
         }
         super().__init__(VolumesProvider(), f"{names.name}-volumes", inputs, opts)

@@ -1,8 +1,8 @@
 // Brings a replica set to what the program declares: initiated once, as many members as declared, users and indexes
 // there. Runs in mongosh, as often as anyone likes; each step first looks whether it is done.
 //
-// The one thing it must never do is initiate a second set. So it hears every member first, and where any of them
-// knows a set, that set is the set.
+// The one thing it must never do is initiate a second set. So it hears every member first, also those that the program
+// does not declare any more, and where any of them knows a set, that set is the set.
 
 const fs = require("fs");
 
@@ -12,25 +12,29 @@ const fs = require("fs");
 const search = fs.readFileSync("/etc/resolv.conf", "utf8").split(/\s+/);
 const domain = search.find((word) => word.startsWith(`${process.env.NAMESPACE}.svc.`));
 if (!domain) throw new Error("the pod's /etc/resolv.conf names no cluster domain: its dnsPolicy must be ClusterFirst");
-const wanted = process.env.MEMBERS.split(",").map((member) => member.replace(":", `.${domain}:`));
+const hosts = (list) => list.split(",").map((member) => member.replace(":", `.${domain}:`));
+const wanted = hosts(process.env.MEMBERS);
+const others = hosts(process.env.POSSIBLE_MEMBERS).filter((member) => !wanted.includes(member));
 const replicaSet = process.env.REPLICA_SET;
 const database = process.env.DATABASE;
 const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();
 const login = (prefix) => ({ user: secret(`${prefix}username`), pwd: secret(`${prefix}password`) });
 const root = login("root/");
-// While the passwords change, the database may still know only those before.
+// While the passwords change, the database may still know only the old ones.
 const logins = fs.existsSync("/secrets/users/previous-username") ? [root, login("users/previous-")] : [root];
 
 const NOT_YET_INITIALIZED = 94;
 const USER_NOT_FOUND = 11;
 const AUTHENTICATION_FAILED = 18;
 const WAIT_MS = 500;
+// A first start ends within seconds, and a member then knows the root user.
+const FIRST_START_MS = 60000;
 const MAJORITY = { w: "majority", wtimeout: 60000 };
 
 // One connection for each target: a new one for each try would fill the container's memory before the database is up.
 const connections = new Map();
-function admin(target, options) {
-  const name = `${target}/?authSource=admin&serverSelectionTimeoutMS=3000&${options}`;
+function admin(target, options, timeout = 3000) {
+  const name = `${target}/?authSource=admin&serverSelectionTimeoutMS=${timeout}&${options}`;
   if (!connections.has(name)) connections.set(name, connect(name));
   return connections.get(name).getDB("admin");
 }
@@ -87,10 +91,10 @@ function done(what, db, command) {
 
 // The config of the set that a member knows, or null if it says that it knows none. Anything else is no answer.
 function knownConfig(member) {
-  const reply = run(admin(member, "directConnection=true"), { replSetGetConfig: 1 });
+  const reply = run(admin(member, "directConnection=true", WAIT_MS), { replSetGetConfig: 1 });
   if (reply.ok) return reply.config;
   if (reply.code === NOT_YET_INITIALIZED) return null;
-  throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
+  throw Object.assign(new Error(reply.errmsg), { code: reply.code, codeName: reply.codeName });
 }
 
 function refuse(message) {
@@ -108,9 +112,72 @@ function newest(configs) {
   }, null);
 }
 
+const nameOf = (host) => host.split(".")[0];
+
+// Volumes that were kept while the database was created anew make members of another set: no config can hold both.
+function refuseTwoSets(heard) {
+  const sets = new Map();
+  for (const [member, config] of heard) {
+    const id = config && String(config.settings.replicaSetId);
+    if (id) sets.set(id, [...(sets.get(id) || []), nameOf(member)]);
+  }
+  if (sets.size < 2) return;
+  const groups = [...sets.values()].map((members) => members.join(" and ")).join(", and one of ");
+  refuse(
+    `there are two replica sets: one of ${groups}. Find out which has the scores. Of the members of the other one, delete` +
+      " claims and pods: they copy the data of the first",
+  );
+}
+
+function hasPrimary(config) {
+  try {
+    const set = admin(config.members.map((member) => member.host).join(","), `replicaSet=${replicaSet}`);
+    const reply = run(set, { hello: 1 });
+    return Boolean(reply.isWritablePrimary);
+  } catch (error) {
+    return false;
+  }
+}
+
+// The config of the set that is there; null if every member says that it knows none. A member that does not answer may
+// know one, so it is waited for, unless the set has a primary without it.
+function findConfig() {
+  const began = Date.now();
+  const absent = new Set();
+  const found = until("the members to answer", () => {
+    const heard = new Map();
+    let silent = "";
+    const ask = (members) => {
+      for (const member of members.filter((each) => !absent.has(each))) {
+        try {
+          const config = knownConfig(member);
+          heard.set(member, config);
+        } catch (error) {
+          // There is no such pod; one that the program declares will come.
+          if (others.includes(member) && /ENOTFOUND/.test(error.message)) absent.add(member);
+          else silent = silent || whySilent(member, error, began);
+        }
+      }
+    };
+    ask(wanted);
+    if (![...heard.values()].some(Boolean)) ask(others);
+    refuseTwoSets(heard);
+    const config = newest([...heard.values()].filter(Boolean));
+    if (silent && !(config && hasPrimary(config))) throw Object.assign(new Error(silent), { codeName: silent });
+    return { config };
+  });
+  return found.config;
+}
+
+function whySilent(member, error, began) {
+  if (error.code === AUTHENTICATION_FAILED && Date.now() - began > FIRST_START_MS) {
+    return `${nameOf(member)} does not know the root user. If its first start was interrupted, delete its claim and pod`;
+  }
+  return `${nameOf(member)}: ${error.codeName || error.name}`;
+}
+
 function findOrInitiate() {
-  const known = wanted.map((member) => until(`${member} to answer`, () => ({ config: knownConfig(member) })).config);
-  const config = newest(known.filter((entry) => entry !== null));
+  const config = findConfig();
   if (config) return config.members.map((member) => member.host);
   // mongo-0 alone: a member with users of its own counts as one with data, which no initiation takes in.
   const reply = run(admin(wanted[0], "directConnection=true"), {
@@ -125,9 +192,11 @@ const seeds = findOrInitiate();
 
 // The primary, whichever it is now.
 function primary() {
-  const set = admin(seeds.join(","), `replicaSet=${replicaSet}`);
-  until("a primary", () => run(set, { hello: 1 }).isWritablePrimary);
-  return set;
+  return until("a primary", () => {
+    const set = admin(seeds.join(","), `replicaSet=${replicaSet}`);
+    const reply = run(set, { hello: 1 });
+    return reply.isWritablePrimary ? set : null;
+  });
 }
 
 function status() {
@@ -169,7 +238,7 @@ function checkThatTheRestCanElect() {
   const missing = wanted.filter((host) => !complete.some((member) => member.name === host));
   refuse(
     `mongoMembers cannot be ${wanted.length}: of the members that would stay, ${missing.join(", ")} is neither primary` +
-      " nor secondary, so the rest would have no majority. Mend that member, or set mongoMembers back.",
+      " nor secondary, so the rest would have no majority. Fix that member, or set mongoMembers back.",
   );
 }
 
@@ -209,7 +278,7 @@ function setUser(db, { user, pwd }, roles) {
   });
 }
 
-// Each user has two names that take turns, so that the passwords before work until nobody uses them.
+// Each user has two names that take turns, so that the old passwords work until nobody uses them.
 const otherName = (user) => (user.endsWith("-2") ? user.slice(0, -2) : `${user}-2`);
 
 function retire(db, { user }) {
@@ -230,12 +299,17 @@ const users = [
 
 if (process.env.RETIRE) {
   for (const user of users) retire(user.db, user);
-  print(`deleted the users of the passwords before: ${users.map((each) => otherName(each.user)).join(", ")}`);
+  print(`deleted the old users: ${users.map((each) => otherName(each.user)).join(", ")}`);
 } else {
   const present = run(primary(), { replSetGetConfig: 1 }).config.members.map((member) => member.host);
   const extra = present.filter((host) => !wanted.includes(host));
   if (extra.length) remove(extra);
   for (const host of wanted) add(host);
+  // A removal that was given up has lowered them.
+  reconfigure("setting priorities back", (members) => {
+    const isLow = (member) => wanted.includes(member.host) && member.priority === 0;
+    return members.some(isLow) ? members.map((each) => (isLow(each) ? { ...each, priority: 1 } : each)) : null;
+  });
   for (const user of users) setUser(user.db, user, user.roles);
   // Creating an index that exists changes nothing.
   for (const [collection, key] of Object.entries(JSON.parse(process.env.INDEXES))) {

@@ -23,7 +23,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.metadata import ROTATION
 from components.mongo.credentials import Credentials
-from components.mongo.naming import PORT, REPLICA_SET, UID, Names
+from components.mongo.naming import MOST_MEMBERS, PORT, REPLICA_SET, UID, Names
 from components.mongo.pod import secret_volume
 from components.pods import Placement, Resources, container_security, pod_security
 
@@ -60,6 +60,7 @@ class Wanted:
         backup = {"secret": "backup", "database": "admin", "roles": reader}
         return {
             "MEMBERS": ",".join(f"{host}:{PORT}" for host in names.hosts(self.members)),
+            "POSSIBLE_MEMBERS": ",".join(f"{host}:{PORT}" for host in names.hosts(MOST_MEMBERS)),
             "REPLICA_SET": REPLICA_SET,
             "DATABASE": self.database,
             "INDEXES": json.dumps(self.indexes),
@@ -92,7 +93,7 @@ class MongoJobs:
         )
 
     def declare(self, role: str, opts: pulumi.ResourceOptions | None = None) -> Job:
-        """Declares the Job `init`, or the Job `retire`, which deletes the users of the passwords before.
+        """Declares the Job `init`, or the Job `retire`, which deletes the old users.
 
         A finished Job does not run again. So its name has a hash of all that it works with: if one of them changes, a
         new Job runs.

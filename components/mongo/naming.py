@@ -11,6 +11,8 @@ from components.pods import Identity
 
 PORT = 27017
 REPLICA_SET = "rs0"
+MOST_MEMBERS = 5
+"""The most members that a set of this program has."""
 UID = 999
 """User and group `mongodb` of the official image."""
 

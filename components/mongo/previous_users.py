@@ -1,4 +1,4 @@
-"""The end of a rotation: the users of the passwords before are deleted."""
+"""The end of a rotation: the old users are deleted."""
 
 import pulumi
 
@@ -6,7 +6,7 @@ from components.mongo.stateful_set import MongoStatefulSet
 
 
 class PreviousUsers(pulumi.ComponentResource):
-    """Deletes the users of the passwords before the last rotation of a database.
+    """Deletes the users from before the last rotation of a database.
 
     Declare it with depends_on for whoever uses the database: they must have the new passwords by then. It is no child
     of the database, because those depend on all of that.

@@ -13,6 +13,7 @@ from pulumi_kubernetes.apps.v1 import (
 from pulumi_kubernetes.batch.v1 import Job
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 
+from components import quantities
 from components.cluster import RunningMongo
 from components.metadata import MEMBERS
 from components.mongo.claims import claim_template
@@ -128,7 +129,9 @@ class MongoStatefulSet(pulumi.ComponentResource):
             members=args.members,
             size=args.volume_size,
             retain=args.protect,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[stateful_set]),
+            runs=args.runs,
+            # New claims have the first size. If that is another one, they must grow before data are copied into them.
+            opts=child if _has_grown(args) else pulumi.ResourceOptions(parent=self, depends_on=[stateful_set]),
         )
         # Clients get a password that the database knows already.
         known = pulumi.ResourceOptions(parent=self, depends_on=[ready])
@@ -161,7 +164,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
             indexes=args.indexes,
             compatibility=args.compatibility,
             rotation=args.rotation,
-            volume=args.runs.new_volume if args.runs else "",
+            volume=args.runs.new_claim if args.runs else "",
         )
 
     def _uri(self, args: MongoStatefulSetArgs, login: Login) -> pulumi.Output[str]:
@@ -227,9 +230,15 @@ def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOpt
         protect=args.protect or None,
         # The Job takes members out of the set before their pods go. If it cannot, they stay.
         depends_on=[ready] if shrinks else [],
-        # A member is ready when it has copied all data, however long that takes.
+        # A member is ready when it has copied all data, which may take hours.
         custom_timeouts=pulumi.CustomTimeouts(update="24h") if copies else None,
     )
+
+
+def _has_grown(args: MongoStatefulSetArgs) -> bool:
+    """Whether the volumes have another size than the one with which the StatefulSet creates claims."""
+    first = args.runs.first_volume_size if args.runs else ""
+    return bool(first) and quantities.parse(first) != quantities.parse(args.volume_size)
 
 
 def _class_of_claims(spec: Any) -> str:  # noqa: ANN401 - an SDK output, all of whose fields may be None

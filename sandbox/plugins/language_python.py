@@ -163,7 +163,9 @@ def _start(
     process = subprocess.Popen(
         command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, start_new_session=True
     )
-    context.add_callback(process.terminate)
+    # False: the call was cancelled before. A program that nobody ends holds this host's output open: the engine waits.
+    if not context.add_callback(process.terminate):
+        process.terminate()
     return process
 
 

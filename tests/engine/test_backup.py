@@ -330,16 +330,43 @@ def test_what_a_killed_backup_left_is_removed_once_no_backup_can_be_writing_it(p
     shell(f"rm /backup/{new}.writing")
 
 
-def test_an_empty_database_is_no_backup_where_there_was_data(program: Program, shell: Shell) -> None:
+def test_a_database_that_lost_its_scores_is_no_backup_although_somebody_plays(program: Program, shell: Shell) -> None:
     archive = back_up(program)
     archives = shell.files()
     program.mongosh("print(JSON.stringify(db.dropDatabase().ok))", as_root=True)
+    program.mongosh("print(db.userstats.insertOne({}).acknowledged)", as_root=True)
     done = tool(program)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: database pacman holds no document, and archive {archive} holds ")
+    assert re.match(rf"error: pacman\.\w+ holds no document, and archive {archive} holds \d+ of it: ", line)
     assert shell.files() == archives
     restore(program, archive)
+    program.mongosh("print(db.dropped.insertOne({}).acknowledged)", as_root=True)
+    back_up(program)
+    program.mongosh("print(db.dropped.drop())", as_root=True)
+    assert tool(program).returncode == 1
+    assert tool(program, "--emptied=yes").returncode == 0, "a person says that it is meant"
+    back_up(program)
+
+
+def test_a_restore_that_was_killed_between_two_collections_is_no_backup_and_goes_on_with_its_archive(
+    program: Program, shell: Shell
+) -> None:
+    assert program.game.save("before-the-swap", 1)
+    archive, before = back_up(program), content(program)
+    later = back_up(program)
+    mark = json.dumps({"archive": archive, "before": later})
+    shell(f"echo '{mark}' > /backup/pacman.restoring.json")
+    assert program.game.save("half", 2)
+    refused = tool(program)
+    assert refused.returncode == 1
+    assert f"the restore of {archive} was interrupted while it replaced collections" in refused.stderr
+    files = shell.files()
+    printed = restore(program, "latest")
+    assert f"{archive}: restored" in printed
+    assert f"make restore FROM={later}" in printed, "the way back is the one of its beginning"
+    assert content(program) == before
+    assert shell.files() == files - {"pacman.restoring.json"}
 
 
 def test_seconds_for_a_database_of_some_megabytes(program: Program) -> None:

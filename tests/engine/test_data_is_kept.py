@@ -94,7 +94,10 @@ def test_a_larger_volume_is_asked_for_where_the_class_allows_it(program: Program
 
 
 def test_if_the_only_member_loses_its_volume_an_up_warns_and_creates_an_empty_database(program: Program) -> None:
-    with program.using(mongoVolumeSize="3Gi"):
+    with (
+        program.using(mongoVolumeSize="3Gi"),
+        expandable(Kubectl(CONTEXT, program.namespace), VOLUME_CLASS),
+    ):
         program.up().ok()
         assert program.game.save("lost", 3)
         program.kubectl("delete", "pvc", "data-mongo-0", "--wait=false")
@@ -102,7 +105,9 @@ def test_if_the_only_member_loses_its_volume_an_up_warns_and_creates_an_empty_da
         eventually("the claim is another one", lambda: claim_is_new(program), 90)
         told = program.preview()
         assert "the volumes of the database in namespace" in told.warnings()
+        assert asked(program) == "2Gi", "as the StatefulSet was first deployed"
         program.up().ok()
+        assert asked(program) == "3Gi"
         eventually("a score can be saved", lambda: program.game.save("after", 4), 60)
         assert program.scores() >= {"after"}
         assert "lost" not in program.scores()

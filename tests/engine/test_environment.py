@@ -121,8 +121,7 @@ def test_no_secret_lies_in_the_state_in_plain(program: Program, first_up: FirstU
     values = plain_secrets(program)
     assert hold(json.dumps(program.state()), values) == []
     assert hold(first_up.result.printed, values) == []
-    backend = Path(program.env["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    files = [file for file in backend.rglob("*") if file.is_file()]
+    files = [file for file in program.backend.rglob("*") if file.is_file()]
     assert len(files) > 2, "the state, its backup and its history"
     for file in files:
         assert hold(file.read_text(), values) == [], file
@@ -177,7 +176,7 @@ def test_the_game_logs_no_secret_at_its_most_talkative_level_and_nothing_by_defa
     assert logged() == ""
     with program.using(pacmanLogLevel="debug"):
         program.up().ok()
-        # A pod of before may serve, and be asked for its log, until it has ended.
+        # An old pod may serve, and be asked for its log, until it has ended.
         eventually("the new pod logs a request", lambda: "/highscores" in logged(), 60)
         logs = logged()
     program.up().ok()
@@ -294,7 +293,7 @@ def test_a_stack_does_not_move_to_another_namespace(program: Program, command: s
     with program.using(namespace=f"{program.namespace}-moved"):
         refused = program.start(command, *(["--yes", "--skip-preview"] if command == "up" else [])).finish()
     assert refused.exit_code != 0
-    told = f'pacman:namespace is "{program.namespace}-moved": must stay {program.namespace}, since to move is to delete'
+    told = f'pacman:namespace is "{program.namespace}-moved": must stay {program.namespace}: a stack cannot move'
     assert told in refused.errors()
     assert not [step for step in refused.steps if step.op in ("create", "delete", "replace")]
     assert program.kubectl.get("namespace", f"{program.namespace}-moved") is None

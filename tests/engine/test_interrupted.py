@@ -38,8 +38,7 @@ def objects(program: Program) -> set[str]:
 
 def local_stack(program: Program) -> LocalStack:
     """The stack as `python -m sandbox up` sees its own."""
-    backend = Path(program.env["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    return LocalStack(program.folder, backend, "pacman", "test", program.env)
+    return LocalStack(program.folder, program.backend, "pacman", "test", program.env)
 
 
 def is_complete(program: Program) -> None:
@@ -104,14 +103,14 @@ def test_whatever_ends_an_up_the_next_one_goes_on_and_destroy_leaves_nothing() -
         up = program.start(*_UP)
         being_made(program, "statefulset", "mongo")
         # Somebody runs `make up` meanwhile: what is alive is left alone.
-        stack.mend(Progress())
+        stack.recover(Progress())
         assert len(locks(stack)) == 1
         with killed(up):
             assert len(locks(stack)) == 1
             assert program.state()["deployment"]["pending_operations"]
             passwords = program.secret("mongo-users"), program.secret("mongo-root")
 
-            stack.mend(Progress())
+            stack.recover(Progress())
             assert locks(stack) == []
             assert not program.state()["deployment"].get("pending_operations")
             assert f"{program.namespace}/mongo" in objects(program)

@@ -1,6 +1,7 @@
 """A replica set grows and shrinks while scores are saved, and refuses a step that would cost its majority."""
 
 import json
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -107,6 +108,80 @@ def test_fewer_members_are_refused_if_those_that_stay_have_no_majority(program: 
         maintain(program, on=False)
     eventually("mongo-0 is ready again", lambda: program.ready_pods("mongo") == 3, 60)
     assert len(states(program)) == 3, "nobody has left"
+
+
+def test_an_empty_first_member_starts_no_second_set_also_if_it_is_asked_for_alone(program: Program) -> None:
+    """As after an interrupted `up` to one member, when mongo-0 then lost its volume: the others have the data."""
+    program.use(mongoMembers=3)
+    program.up().ok()
+    if primary(program) == "mongo-0":
+        program.mongosh("print(rs.stepDown(60, 10).ok)", as_root=True, member="mongo-0")
+    eventually("another member is the primary", lambda: primary(program) not in ("", "mongo-0"), 60)
+    name = f"before-{secrets.token_hex(4)}"
+    assert program.game.save(name, 3)
+    # It is no member any more, so the others do not tell it of the set.
+    leave = "print(rs.remove(rs.conf().members.find(each => each.host.startsWith('mongo-0.')).host).ok)"
+    program.mongosh(leave, as_root=True, member=primary(program))
+    lose_volume(program, "mongo-0")
+
+    failed, said = run_init(program, "alone", members="mongo-0.mongo:27017")
+    assert failed
+    assert "mongoMembers cannot be 1: of the members that would stay, mongo-0." in said
+    assert knows_no_set(program)
+
+    host = f"mongo-0.mongo.{program.namespace}.svc.cluster.local:27017"
+    initiate = f"rs.initiate({{_id: 'rs0', members: [{{_id: 0, host: '{host}'}}]}}).ok"
+    program.mongosh(f"print({initiate})", as_root=True)
+    failed, said = run_init(program, "two-sets")
+    assert failed
+    assert "there are two replica sets: one of mongo-0, and one of mongo-1 and mongo-2." in said
+
+    lose_volume(program, "mongo-0")
+    failed, said = run_init(program, "again")
+    assert not failed, said
+    wait_for_scores(program, "mongo-0", {name})
+    assert sorted(states(program).values()) == ["PRIMARY", "SECONDARY", "SECONDARY"]
+
+
+def lose_volume(program: Program, member: str) -> None:
+    """Deletes claim and pod of a member, and waits until the next one knows no set."""
+    program.kubectl("delete", "pvc", f"data-{member}", "--wait=false")
+    program.kubectl("delete", "pod", member)
+    eventually("the member is empty", lambda: knows_no_set(program), 120)
+
+
+def knows_no_set(program: Program) -> bool:
+    """Whether mongo-0 answers, and says that it was not initiated."""
+    ask = "try { rs.conf(); print('\"a set\"') } catch (error) { print(JSON.stringify(error.codeName)) }"
+    try:
+        return bool(program.mongosh(ask, as_root=True) == "NotYetInitialized")
+    except AssertionError:  # the pod is not there yet
+        return False
+
+
+def run_init(program: Program, name: str, members: str = "") -> tuple[bool, str]:
+    """Runs the init Job again under another name: whether it failed, and its log."""
+    (init,) = program.init_jobs()
+    job = program.kubectl.live("job", init.rpartition("/")[2])
+    template = job["spec"]["template"]
+    template["metadata"]["labels"] = {
+        k: v for k, v in template["metadata"]["labels"].items() if "controller-uid" not in k
+    }
+    (container,) = template["spec"]["containers"]
+    if members:
+        container["env"] = [each for each in container["env"] if each["name"] != "MEMBERS"]
+        container["env"].append({"name": "MEMBERS", "value": members})
+    body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}}
+    body["spec"] = {"backoffLimit": 0, "template": template}
+    program.kubectl("create", "--filename=-", stdin=json.dumps(body))
+    eventually("the Job has ended", lambda: conditions(program, name) & {"Failed", "Complete"}, 120)
+    return "Failed" in conditions(program, name), program.kubectl("logs", f"job/{name}")
+
+
+def conditions(program: Program, job: str) -> set[str]:
+    """The conditions of a Job that are true."""
+    found = program.kubectl.live("job", job)["status"].get("conditions") or []
+    return {each["type"] for each in found if each["status"] == "True"}
 
 
 def maintain(program: Program, *, on: bool) -> None:

@@ -93,7 +93,7 @@ def test_a_preview_leaves_no_key_in_a_temporary_file(kubeconfig: Path, tmp_path:
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
 
-# File, what is there, what stands there then; the resource, the field and the mend that the engine prints.
+# File, what is there, what stands there then; the resource, the field and the remedy, as the engine prints them.
 FAULTS = [
     (
         "pods",
@@ -182,9 +182,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "resource", "field", "mend"), FAULTS, ids=[f[4] for f in FAULTS])
-def test_a_fault_in_a_component_ends_the_preview_with_resource_field_and_mend(
-    kubeconfig: Path, file: str, old: str, new: str, resource: str, field: str, mend: str
+@pytest.mark.parametrize(("file", "old", "new", "resource", "field", "remedy"), FAULTS, ids=[f[4] for f in FAULTS])
+def test_a_fault_in_a_component_ends_the_preview_with_resource_field_and_remedy(
+    kubeconfig: Path, file: str, old: str, new: str, resource: str, field: str, remedy: str
 ) -> None:
     with StackPreview("dev", kubeconfig) as preview:
         component = preview.folder / f"components/{file}.py"
@@ -194,4 +194,4 @@ def test_a_fault_in_a_component_ends_the_preview_with_resource_field_and_mend(
         result = preview.held_to_policy()
     assert result.exit_code != 0
     told = [line for line in result.printed.splitlines() if line.strip().startswith(f"{resource}: ")]
-    assert [line for line in told if field in line and mend in line], result.printed[-3000:]
+    assert [line for line in told if field in line and remedy in line], result.printed[-3000:]

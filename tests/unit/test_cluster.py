@@ -258,14 +258,15 @@ def test_the_client_reads_what_the_running_database_was_created_with(api: Api) -
     api.sets = [_item("other", None) | {"spec": {"replicas": 1}}, running_mongo()]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32")
+    assert known.mongo == RunningMongo(3, "fast", "2Gi", "mongo:8.0.32", first_volume_size="2Gi")
 
 
 def test_the_running_database_is_known_if_nothing_of_the_cluster_may_be_listed(api: Api) -> None:
     api.sets, api.labels = [running_mongo()], OURS
     api.forbidden = {STORAGE, INGRESS, INGRESSES, NODES, ISSUERS, SNAPSHOT_CLASSES, KUBE_SYSTEM, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(
-        mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32"), namespace={"name": "games", "labels": OURS}
+        mongo=RunningMongo(3, "fast", "2Gi", "mongo:8.0.32", first_volume_size="2Gi"),
+        namespace={"name": "games", "labels": OURS},
     )
 
 
@@ -288,7 +289,7 @@ def job(minute: int, *, succeeded: bool = True, rotation: str = "") -> dict[str,
 
 
 @pytest.mark.parametrize(
-    ("claims", "jobs", "new_volume", "empty"),
+    ("claims", "jobs", "new_claim", "empty"),
     [
         ([claim(0, 0)], [job(1)], "", False),
         ([claim(0, 30)], [job(1)], "uid-30", True),
@@ -299,7 +300,7 @@ def job(minute: int, *, succeeded: bool = True, rotation: str = "") -> dict[str,
     ids=["the first volume", "a new volume", "the Job failed", "a new set in a new volume", "no claim at all"],
 )
 def test_a_lost_volume_is_known_by_a_claim_that_is_younger_than_its_stateful_set(
-    api: Api, claims: list[dict[str, Any]], jobs: list[dict[str, Any]], new_volume: str, empty: bool
+    api: Api, claims: list[dict[str, Any]], jobs: list[dict[str, Any]], new_claim: str, empty: bool
 ) -> None:
     mongo = running_mongo()
     mongo["spec"]["replicas"] = 1
@@ -308,7 +309,7 @@ def test_a_lost_volume_is_known_by_a_claim_that_is_younger_than_its_stateful_set
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo
-    assert (known.mongo.new_volume, known.mongo.empty) == (new_volume, empty)
+    assert (known.mongo.new_claim, known.mongo.empty) == (new_claim, empty)
 
 
 def test_a_member_that_lost_its_volume_beside_others_is_no_lost_database(api: Api) -> None:
@@ -318,7 +319,7 @@ def test_a_member_that_lost_its_volume_beside_others_is_no_lost_database(api: Ap
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo
-    assert (known.mongo.new_volume, known.mongo.empty) == ("", False)
+    assert (known.mongo.new_claim, known.mongo.empty) == ("", False)
 
 
 def test_the_last_rotation_that_ended_is_read_from_its_job(api: Api) -> None:
@@ -357,8 +358,10 @@ def test_a_database_whose_claims_jobs_or_pods_may_not_be_listed_counts_as_not_kn
 
 
 def test_a_claim_that_asks_for_less_asks_for_more_and_no_other_changes(api: Api) -> None:
-    api.claims = [claim(0, 0, "2Gi"), claim(1, 0, "4096Mi"), claim(2, 0, "5Gi")]
-    cluster.grow_claims("arcade", "games", ["data-mongo-0", "data-mongo-1", "data-mongo-2"], "4Gi")
+    api.claims = [claim(0, 0, "2Gi"), claim(1, 1, "4096Mi"), claim(2, 2, "5Gi"), claim(3, 3, "2Gi")]
+    del api.claims[3]["spec"]["volumeName"]  # until it has a volume, it cannot change
+    claims = [f"data-mongo-{ordinal}" for ordinal in range(4)]
+    assert cluster.grow_claims("arcade", "games", claims, "4Gi") == ["uid-0", "uid-1", "uid-2"]
     change = {"spec": {"resources": {"requests": {"storage": "4Gi"}}}}
     assert api.patches == [(f"{CLAIMS}/data-mongo-0", "application/merge-patch+json", change)]
 
@@ -481,7 +484,7 @@ def test_no_key_stays_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch:
 def test_a_cluster_at_whose_address_nobody_listens_is_an_error_with_address_and_reason() -> None:
     for call in (
         lambda: cluster.read("elsewhere", "games"),
-        lambda: cluster.take_default_marks("elsewhere", ["standard"]),
+        lambda: cluster.save_default_marks("elsewhere", ["standard"]),
     ):
         with pytest.raises(cluster.NoAnswerError) as told:
             call()
@@ -514,7 +517,7 @@ def marks_of(api: Api) -> dict[str, dict[str, str | None]]:
 
 def test_the_first_stack_reads_the_default_marks_and_notes_them_down_on_the_classes(api: Api) -> None:
     api.storage = {"standard": {DEFAULT_CLASS: "true"}, "bare": None, "other": {DEFAULT_CLASS: "false"}}
-    assert cluster.take_default_marks("arcade", ["standard", "bare", "new"]) == {
+    assert cluster.save_default_marks("arcade", ["standard", "bare", "new"]) == {
         "standard": "true",
         "bare": "",
         "new": "",
@@ -525,14 +528,14 @@ def test_the_first_stack_reads_the_default_marks_and_notes_them_down_on_the_clas
 
 def test_a_second_stack_reads_the_default_marks_of_before_the_first_one(api: Api) -> None:
     api.storage = {"standard": {DEFAULT_CLASS: "false", DEFAULT_BEFORE: "true"}, "csi": {DEFAULT_BEFORE: ""}}
-    assert cluster.take_default_marks("arcade", ["standard", "csi"]) == {"standard": "true", "csi": ""}
+    assert cluster.save_default_marks("arcade", ["standard", "csi"]) == {"standard": "true", "csi": ""}
     assert api.patches == []
 
 
 def test_default_marks_that_may_not_be_read_are_an_error(api: Api) -> None:
     api.forbidden = {STORAGE}
     with pytest.raises(Exception, match="403"):
-        cluster.take_default_marks("arcade", ["standard"])
+        cluster.save_default_marks("arcade", ["standard"])
 
 
 def test_a_class_without_a_default_mark_gets_back_the_one_that_it_had(api: Api) -> None:

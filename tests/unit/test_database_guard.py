@@ -79,6 +79,16 @@ class TestMembers:
         ]
         assert reasons(WAS, runs={}, members=5) == []
 
+    def test_after_an_interrupted_up_as_many_count_as_there_may_still_be(self) -> None:
+        interrupted = kept(WAS, RUNS, members=1)
+        assert interrupted["deployed"] == 3
+        (reason,) = reasons(interrupted, runs={}, members=1)
+        assert reason.startswith('pacman:mongoMembers is "1": must be 3 or more, since the StatefulSet')
+        gone = kept(interrupted, {**RUNS, "members": 1}, members=1)
+        assert gone["deployed"] == 1
+        assert reasons(gone, runs={}, members=1) == []
+        assert kept(WAS, {**RUNS, "members": 1}, members=5)["deployed"] == 5, "they may have begun to come"
+
     @pytest.mark.parametrize(
         ("members", "ready", "told"),
         [
@@ -90,12 +100,16 @@ class TestMembers:
     def test_fewer_are_refused_if_those_that_stay_have_no_majority(
         self, members: int, ready: list[int], told: str
     ) -> None:
-        was = {**WAS, "members": 5 if members == 3 else 3}
-        assert reasons(was, runs={**RUNS, "ready": ready}, members=members) == [
-            f'pacman:mongoMembers is "{members}": must be {was["members"]} until {told}, since the members that stay'
-            " would have no majority"
+        before = 5 if members == 3 else 3
+        was, runs = {**WAS, "members": before}, {**RUNS, "members": before}
+        refused = [
+            f'pacman:mongoMembers is "{members}": must be {before} until {told}, since the members that stay would have'
+            " no majority"
         ]
-        assert reasons({**WAS, "members": 5}, runs={**RUNS, "ready": [0, 1]}, members=3) == []
+        assert reasons(was, runs={**runs, "ready": ready}, members=members) == refused
+        # Also again, after an `up` that wanted them and was interrupted.
+        assert reasons({**WAS, "members": members}, runs={**runs, "ready": ready}, members=members) == refused
+        assert reasons({**WAS, "members": 5}, runs={**RUNS, "members": 5, "ready": [0, 1]}, members=3) == []
         (reason,) = reasons(WAS, runs={**RUNS, "ready": []}, database="orders", members=1)
         assert "until orders-0 is ready" in reason
 
@@ -176,9 +190,20 @@ class TestVolumes:
             f'pacman:mongoVolumeSize is "{size}": must be 2Gi or more: no volume shrinks'
         ]
 
+    def test_a_size_that_the_cluster_refused_can_be_set_back(self) -> None:
+        refused = {**WAS, "volumeSize": "3Gi"}
+        assert reasons(refused, volumeSize="2Gi") == []
+        assert reasons(refused, runs={**RUNS, "volumeSize": "3Gi"}, volumeSize="2Gi") != []
+        assert reasons(refused, runs={}, volumeSize="2Gi") != [], "what cannot be seen may have grown"
+
     def test_the_claims_grow_first_and_then_their_volumes_are_retained(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[tuple[str, Sequence[Any]]] = []
-        monkeypatch.setattr(cluster, "grow_claims", lambda *given: calls.append(("grow", given)))
+
+        def grow(*given: object) -> list[str]:
+            calls.append(("grow", given))
+            return ["uid"]
+
+        monkeypatch.setattr(cluster, "grow_claims", grow)
         monkeypatch.setattr(cluster, "retain_volumes", lambda *given: calls.append(("retain", given)))
         props = {"context": "here", "namespace": "n", "claims": ["c"], "size": "4Gi", "project": "pacman"}
         VolumesProvider().create({**props, "retain": False})
@@ -188,6 +213,23 @@ class TestVolumes:
             ("grow", ("here", "n", ["c"], "4Gi")),
             ("retain", ("here", "n", ["c"])),
         ]
+
+    def test_a_claim_that_took_the_place_of_a_lost_one_grows_and_is_retained_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cluster, "grow_claims", lambda *_: ["first", "second"])
+        props = {"context": "here", "namespace": "n", "claims": ["c", "d"], "size": "4Gi", "project": "pacman"}
+        made = VolumesProvider().create({**props, "retain": False, "uids": []}).outs
+        assert made is not None
+
+        def changes(*uids: str) -> bool:
+            news = {**props, "retain": False, "uids": list(uids)}
+            return bool(VolumesProvider().diff("volumes", made, news).changes)
+
+        assert not changes("first", "second")
+        assert not changes(), "not known"
+        assert not changes("first"), "one member less"
+        assert changes("first", "third")
 
     def test_a_class_that_cannot_grow_is_told_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> None:
@@ -217,8 +259,8 @@ class TestRotation:
         begun = {**WAS, "rotation": 1}
         assert reasons(begun, rotation=1) == [], "an interrupted one goes on"
         assert reasons(begun, rotation=2) == [
-            'pacman:passwordRotation is "2": must stay 1 until an `up` with it has ended, since the passwords before'
-            " are still in use"
+            'pacman:passwordRotation is "2": must stay 1: that rotation has not finished, and the old passwords are'
+            " still in use; set 1, and run `pulumi up` until it succeeds"
         ]
         assert reasons(begun, runs={**RUNS, "rotated": 1}, rotation=2) == []
         assert reasons(begun, runs={}, rotation=2) != [], "what cannot be seen has not ended"

@@ -82,7 +82,7 @@ class TestMemory:
     def storage(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         classes = {"fast": "", "standard": "true", "slow": "false"}
         monkeypatch.setattr(
-            cluster, "take_default_marks", lambda context, names: {name: classes[name] for name in names}
+            cluster, "save_default_marks", lambda context, names: {name: classes[name] for name in names}
         )
         return classes
 
@@ -125,10 +125,12 @@ class TestMemory:
         def refuse(context: str, names: object) -> Mapping[str, str]:
             raise ConnectionError("Connection refused\nand more that nobody reads")
 
-        monkeypatch.setattr(cluster, "take_default_marks", refuse)
+        monkeypatch.setattr(cluster, "save_default_marks", refuse)
         with pytest.raises(RuntimeError) as told:
             self.create()
-        assert str(told.value) == "cannot list the StorageClasses of context arcade: Connection refused"
+        assert str(told.value) == (
+            "cannot read and save the default marks of the StorageClasses of context arcade: Connection refused"
+        )
 
     def test_another_provider_is_a_change_so_that_the_state_does_not_keep_a_class_that_has_moved(self) -> None:
         old, new = ({**self.PROPS, "__provider": each} for each in ("old", "new"))

@@ -36,8 +36,11 @@ class TestFirstUp:
 
     def test_a_namespace_that_somebody_has_is_refused_in_one_line(self) -> None:
         assert reasons({}, owner="the stack pacman/prod") == [
-            'pacman:namespace is "pacman": belongs to the stack pacman/prod in context here; name one that does not'
-            " exist, or delete that one, with everything in it"
+            'pacman:namespace is "pacman": belongs to the stack pacman/prod in context here; set another namespace'
+        ]
+        assert reasons({}, owner="a stack pacman/dev that has another state") == [
+            'pacman:namespace is "pacman": belongs to a stack pacman/dev that has another state in context here; log in'
+            " to the backend that has it, or set another namespace"
         ]
 
     def test_a_preview_goes_on_where_the_namespace_cannot_be_read_and_an_up_does_not(self) -> None:
@@ -84,8 +87,8 @@ class TestLaterUps:
 
     def test_another_namespace_is_refused_in_one_line_that_says_what_to_do(self) -> None:
         assert reasons(WAS, namespace="arcade") == [
-            'pacman:namespace is "arcade": must stay pacman, since to move is to delete that with its scores;'
-            " make another stack, or `pulumi destroy` this one first"
+            'pacman:namespace is "arcade": must stay pacman: a stack cannot move, because Pulumi would delete the old'
+            " namespace with its scores; create another stack"
         ]
 
     @pytest.mark.parametrize("context", ["here", "there"])

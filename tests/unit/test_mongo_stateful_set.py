@@ -51,9 +51,9 @@ def rotated(times: int) -> Recorded:
     return declare(rotation=times)
 
 
-def runs(members: int, *, ready: int | None = None, new_volume: str = "") -> RunningMongo:
+def runs(members: int, *, ready: int | None = None, new_claim: str = "") -> RunningMongo:
     well = frozenset(range(members if ready is None else ready))
-    return RunningMongo(members, "fast", "2Gi", IMAGE, well, new_volume=new_volume, empty=bool(new_volume))
+    return RunningMongo(members, "fast", "2Gi", IMAGE, well, new_claim=new_claim, empty=bool(new_claim))
 
 
 def spec(kind: str, members: int = 1) -> dict[str, Any]:
@@ -367,9 +367,7 @@ class TestMembersComeAndGo:
         assert not patience(1, runs(1, ready=0))
 
     def test_a_lost_volume_is_another_job(self) -> None:
-        names = {
-            declare(runs=runs(1, new_volume=uid)).one("Job").manifest["metadata"]["name"] for uid in ("", "a", "b")
-        }
+        names = {declare(runs=runs(1, new_claim=uid)).one("Job").manifest["metadata"]["name"] for uid in ("", "a", "b")}
         assert len(names) == 3
 
     def test_everything_of_the_database_waits_for_the_guard(self) -> None:

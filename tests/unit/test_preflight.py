@@ -226,7 +226,7 @@ class TestNamespaceOfSomebodyElse:
 class TestRunning:
     @staticmethod
     def known(*, empty: bool) -> Cluster:
-        runs = RunningMongo(1, "csi-hostpath-sc", "2Gi", "mongo:8.0.32", new_volume="1-2", empty=empty)
+        runs = RunningMongo(1, "csi-hostpath-sc", "2Gi", "mongo:8.0.32", new_claim="1-2", empty=empty)
         return Cluster(MINIKUBE.storage, NGINX, mongo=runs)
 
     def test_lost_volumes_are_a_warning_that_says_where_a_backup_is_restored(self, warned: list[str]) -> None:
@@ -235,7 +235,7 @@ class TestRunning:
         assert line.startswith("the volumes of the database in namespace pacman are new: the old ones were deleted")
         assert "docs/backup.md" in line
 
-    def test_once_a_set_is_in_the_new_volumes_nothing_is_told_any_more(self, warned: list[str]) -> None:
+    def test_once_a_set_is_in_the_new_claims_nothing_is_told_any_more(self, warned: list[str]) -> None:
         preflight.check(config(), self.known(empty=False))
         assert warned == []
 
@@ -294,7 +294,7 @@ class TestLook:
     def test_a_cluster_that_cannot_be_read_is_a_warning(self, warned: list[str]) -> None:
         assert preflight.look(config(context="away")) is None
         assert warned == [
-            "the cluster of context away cannot be read: whether it has what the config names is not known"
+            "cannot read the cluster of context away, so the classes, nodes and issuers in the config are not checked"
         ]
 
 

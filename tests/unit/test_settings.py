@@ -226,7 +226,7 @@ LIST = "must be a list of names; `pulumi config set --path"
 MAP = "must be a map of names to texts"
 RESERVED = "names that begin with app.kubernetes.io/, pulumi.com/"
 TOLERATION = "must be a list of tolerations"
-FIELDS = "must be tolerations with the fields key, operator, value, effect, tolerationSeconds, and"
+FIELDS = "must be tolerations with the fields key, operator, value, effect, tolerationSeconds"
 TWO = "must be a request, or a request and a limit that is not less"
 AMOUNT = "must be a Kubernetes quantity such as"
 CREDENTIALS = "must be the text of a Docker config.json whose auths hold the credentials"
@@ -266,9 +266,13 @@ BAD: list[tuple[str, str, str]] = [
     ("tolerations", "dedicated", TOLERATION),
     ("tolerations", '{"key": "dedicated"}', TOLERATION),
     ("tolerations", '["dedicated"]', TOLERATION),
-    ("tolerations", '[{"key": "a", "effects": "NoSchedule"}]', f"{FIELDS} effects is none"),
-    ("tolerations", '[{"key": "a", "tolerationSeconds": "5"}]', f"{FIELDS} tolerationSeconds is none"),
-    ("tolerations", '[{"key": 1}]', f"{FIELDS} key is none"),
+    ("tolerations", '[{"key": "a", "effects": "NoSchedule"}]', f"{FIELDS}; effects: unknown"),
+    (
+        "tolerations",
+        '[{"key": "a", "tolerationSeconds": "5"}]',
+        f"{FIELDS}; tolerationSeconds: unknown, or of",
+    ),
+    ("tolerations", '[{"key": 1}]', f"{FIELDS}; key: unknown, or of another type"),
     ("tolerations", '[{"key": "a", "operator": "In"}]', "whose operator is Equal or Exists"),
     ("tolerations", '[{"key": "a", "effect": "Never"}]', "whose effect is NoSchedule, PreferNoSchedule or NoExecute"),
     ("tolerations", '[{"effect": "NoSchedule"}]', "with a key, or with operator Exists for every taint"),

@@ -186,7 +186,7 @@ class Project:
         passphrase.write_text(secrets.token_hex(16))
         self.env = engine.environment().complete() | {
             "NO_COLOR": "1",
-            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         }
 

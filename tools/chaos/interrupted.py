@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from components.metadata import OURS
-from tools.chaos.rig import Stack
+from tools.chaos.rig import Stack, say
 from tools.game import Writer
 from tools.measuring import MeasuringError, until
 
@@ -31,6 +31,7 @@ def deployments(number: signal.Signals, count: int) -> tuple[list[float], list[s
             return moments, asked, f"at {moment:.1f} s: {problem}"
         moments.append(moment)
         asked.append(wanted)
+        _say(moment, seconds, wanted)
     return moments, asked, ""
 
 
@@ -51,10 +52,15 @@ def changes(number: signal.Signals, count: int) -> tuple[list[float], list[str],
                     _change(stack, turn)
                     asked.append(_interrupt(stack, number, moment))
                     moments.append(moment)
+                    _say(moment, seconds, asked[-1])
             except (MeasuringError, AssertionError) as problem:
                 return moments, asked, f"at {moment:.1f} s: {problem}"
         lost = stack.missing(writer.saved)
     return moments, asked, f"{lost} acknowledged scores are lost" if lost else ""
+
+
+def _say(moment: float, seconds: float, asked: str) -> None:
+    say(f"ended at {moment:.1f} s of {seconds:.1f} s; the next `up` completed it{f' after {asked}' if asked else ''}")
 
 
 def _change(stack: Stack, turn: int) -> None:
