@@ -119,9 +119,9 @@ class RunningMongo:
 class Cluster:
     """What the cluster has. None: RBAC denies the read."""
 
-    storage: Mapping[str, str | None] | None = None
+    storage_classes: Mapping[str, str | None] | None = None
     """StorageClass to the value of its default-class annotation, None where it has none."""
-    ingress: Mapping[str, IngressClass] | None = None
+    ingress_classes: Mapping[str, IngressClass] | None = None
     """IngressClass to whose it is."""
     hosts: tuple[TakenHost, ...] | None = None
     """What the Ingresses of all namespaces serve."""
@@ -129,7 +129,7 @@ class Cluster:
     """Linux nodes that take any pod."""
     issuers: frozenset[str] | None = None
     """The ClusterIssuers of cert-manager; empty where it is not installed."""
-    snapshots: frozenset[str] | None = None
+    snapshot_classes: frozenset[str] | None = None
     """The VolumeSnapshotClasses; empty where the cluster does not know snapshots."""
     mongo: RunningMongo | None = None
     """The database in the stack's namespace; None also where this program made none."""
@@ -159,12 +159,12 @@ def read(context: str, namespace: str) -> Cluster | None:
             ingresses = _list_if_allowed(api, "/apis/networking.k8s.io/v1/ingresses")
             nodes, issuers, snapshots = (_list_if_allowed(api, path) for path in (_NODES, _ISSUERS, _SNAPSHOT_CLASSES))
             return Cluster(
-                storage=None if storage is None else _marks(storage),
-                ingress=None if ingress is None else {_name(item): _ingress_class(item) for item in ingress},
+                storage_classes=None if storage is None else _marks(storage),
+                ingress_classes=None if ingress is None else {_name(item): _ingress_class(item) for item in ingress},
                 hosts=None if ingresses is None else tuple(host for item in ingresses for host in _hosts(item)),
                 nodes=None if nodes is None else sum(_takes_pods(node) for node in nodes),
                 issuers=None if issuers is None else frozenset(map(_name, issuers)),
-                snapshots=None if snapshots is None else frozenset(map(_name, snapshots)),
+                snapshot_classes=None if snapshots is None else frozenset(map(_name, snapshots)),
                 mongo=_mongo(api, namespace),
                 secrets=_secrets(api, namespace),
                 namespace=_namespace_metadata(api, namespace),

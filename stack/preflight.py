@@ -70,9 +70,9 @@ def check(config: Settings, known: Cluster | None) -> tuple[str, ...]:
     _warn_of_lost_volumes(config, known)
     if problems:
         raise pulumi.RunError("\n".join(problems))
-    if known.storage is None:
+    if known.storage_classes is None:
         return config.demote_storage_classes
-    return tuple(name for name in config.demote_storage_classes if name in known.storage)
+    return tuple(name for name in config.demote_storage_classes if name in known.storage_classes)
 
 
 def namespace_owner(config: Settings, known: Cluster | None) -> str:
@@ -92,11 +92,11 @@ def _missing_classes(config: Settings, known: Cluster) -> list[str]:
     own = config.default_storage_class if config.new_storage_class else None
     wanted: list[tuple[str, str, str, Container[str] | None]] = []
     if not own:
-        wanted.append(("defaultStorageClass", config.default_storage_class, "StorageClass", known.storage))
+        wanted.append(("defaultStorageClass", config.default_storage_class, "StorageClass", known.storage_classes))
     if config.mongo_storage_class != config.default_storage_class:
-        wanted.append(("mongoStorageClass", config.mongo_storage_class, "StorageClass", known.storage))
+        wanted.append(("mongoStorageClass", config.mongo_storage_class, "StorageClass", known.storage_classes))
     if config.ingress_controller == "existing":
-        wanted.append(("ingressClass", config.ingress_class, "IngressClass", known.ingress))
+        wanted.append(("ingressClass", config.ingress_class, "IngressClass", known.ingress_classes))
     return [
         _no_such(config, key, name, kind)
         for key, name, kind, there in wanted
@@ -120,9 +120,9 @@ def _command_that_creates(config: Settings, name: str) -> str:
 
 def _missing_snapshot_class(config: Settings, known: Cluster) -> list[str]:
     name = config.backup_snapshot_class
-    if not name or known.snapshots is None or name in known.snapshots:
+    if not name or known.snapshot_classes is None or name in known.snapshot_classes:
         return []
-    if known.snapshots:
+    if known.snapshot_classes:
         return [_no_such(config, "backupSnapshotClass", name, "VolumeSnapshotClass")]
     return [
         f'{PROJECT}:backupSnapshotClass is "{name}": there is no VolumeSnapshotClass in context {config.context}; '
@@ -178,9 +178,9 @@ def _taken_host(config: Settings, known: Cluster) -> list[str]:
 
 def _taken_class(config: Settings, known: Cluster) -> list[str]:
     """Two controllers of one IngressClass would both serve the Ingress, and take turns at publishing its address."""
-    if config.ingress_controller == "existing" or known.ingress is None:
+    if config.ingress_controller == "existing" or known.ingress_classes is None:
         return []
-    there = known.ingress.get(config.ingress_class)
+    there = known.ingress_classes.get(config.ingress_class)
     ours = f"{config.controller_name}/{config.controller_name}"
     if there is None or (there.controller == CONTROLLER and there.release == ours):
         return []

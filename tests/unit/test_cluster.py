@@ -37,7 +37,8 @@ JOBS = "/apis/batch/v1/namespaces/games/jobs"
 SECRETS = f"{GAMES}/secrets?includeObject=None"
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
-EMPTY = Cluster({}, {}, (), nodes=0, issuers=frozenset(), snapshots=frozenset(), secrets=frozenset(), namespace={})
+NONE = frozenset[str]()
+EMPTY = Cluster({}, {}, (), nodes=0, issuers=NONE, snapshot_classes=NONE, secrets=NONE, namespace={})
 
 
 @dataclass
@@ -197,7 +198,7 @@ def test_the_client_reads_the_classes_and_their_default_marks(api: Api) -> None:
         hosts=(),
         nodes=0,
         issuers=frozenset(),
-        snapshots=frozenset(),
+        snapshot_classes=frozenset(),
         secrets=frozenset(),
         namespace={},
     )
@@ -212,7 +213,7 @@ def test_an_ingress_class_belongs_to_the_helm_release_that_its_annotations_name(
     api.ingress = {"nginx": {"meta.helm.sh/release-namespace": "web", "meta.helm.sh/release-name": "front"}}
     known = cluster.read("arcade", "games")
     assert known
-    assert known.ingress == {"nginx": IngressClass("nginx.example", "web/front")}
+    assert known.ingress_classes == {"nginx": IngressClass("nginx.example", "web/front")}
 
 
 def test_only_linux_nodes_that_take_any_pod_are_counted(api: Api) -> None:
@@ -239,7 +240,7 @@ def test_the_client_lists_the_snapshot_classes(api: Api) -> None:
     api.snapshots = ["csi-hostpath-snapclass"]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.snapshots == frozenset({"csi-hostpath-snapclass"})
+    assert known.snapshot_classes == frozenset({"csi-hostpath-snapclass"})
 
 
 def running_mongo() -> dict[str, Any]:
@@ -357,7 +358,10 @@ def test_a_database_whose_claims_jobs_or_pods_may_not_be_listed_counts_as_not_kn
     assert known.mongo is None
 
 
-def test_a_claim_that_asks_for_less_asks_for_more_and_no_other_changes(api: Api) -> None:
+def test_a_claim_that_asks_for_less_asks_for_more_and_no_other_changes(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_BOUND_SECONDS", 0)
     api.claims = [claim(0, 0, "2Gi"), claim(1, 1, "4096Mi"), claim(2, 2, "5Gi"), claim(3, 3, "2Gi")]
     del api.claims[3]["spec"]["volumeName"]  # until it has a volume, it cannot change
     claims = [f"data-mongo-{ordinal}" for ordinal in range(4)]
@@ -467,7 +471,7 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_an_error(api: Api) -> No
 
 def test_what_may_not_be_listed_is_unknown_and_the_rest_is_known(api: Api) -> None:
     api.forbidden = {STORAGE, INGRESSES, NODES, ISSUERS, SNAPSHOT_CLASSES, SETS, SECRETS}
-    assert cluster.read("arcade", "games") == Cluster(ingress={}, namespace={})
+    assert cluster.read("arcade", "games") == Cluster(ingress_classes={}, namespace={})
 
 
 def test_no_key_stays_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

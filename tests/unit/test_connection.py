@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from components import cluster
 from components.cluster import Cluster
 
-NOTHING_THERE = Cluster({}, {}, (), nodes=0, issuers=frozenset(), snapshots=frozenset(), namespace={})
+NOTHING_THERE = Cluster({}, {}, (), nodes=0, issuers=frozenset(), snapshot_classes=frozenset(), namespace={})
 ADDRESS = "127.0.0.1"
 
 

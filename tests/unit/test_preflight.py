@@ -77,7 +77,7 @@ def test_a_missing_class_of_the_volumes_is_reported() -> None:
 
 
 def test_a_missing_ingress_class_is_reported_with_the_commands_that_list_and_install_it() -> None:
-    (line,) = problems(Cluster(MINIKUBE.storage, {}))
+    (line,) = problems(Cluster(MINIKUBE.storage_classes, {}))
     assert line == (
         'pacman:ingressClass is "nginx": no such IngressClass in context minikube;'
         " `kubectl --context minikube get ingressclass` lists those that exist;"
@@ -142,7 +142,7 @@ class TestClassOfAnInstalledController:
 
 class TestNodes:
     def test_too_few_nodes_for_members_that_must_not_share_one_are_refused(self) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, nodes=2)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, nodes=2)
         assert problems(known, mongoMembers="3", mongoSpread="require") == [
             'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context minikube has 2;'
             " add nodes, or set it to prefer"
@@ -150,7 +150,7 @@ class TestNodes:
 
     @pytest.mark.parametrize(("nodes", "spread"), [(3, "require"), (1, "prefer"), (None, "require")])
     def test_nodes_that_are_enough_or_not_needed_or_unknown_are_accepted(self, nodes: int | None, spread: str) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, nodes=nodes)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, nodes=nodes)
         assert preflight.check(config(mongoMembers="3", mongoSpread=spread), known) == ("standard",)
 
     def test_too_few_nodes_are_a_warning_on_a_cloud_that_may_add_some(self, warned: list[str]) -> None:
@@ -166,7 +166,7 @@ class TestIngressOfSomebodyElse:
 
     @staticmethod
     def known(ingress: str = "web/front", ingress_class: str = "nginx", host: str = "", path: str = "/") -> Cluster:
-        return Cluster(MINIKUBE.storage, NGINX, (TakenHost(ingress, ingress_class, host, frozenset({path})),))
+        return Cluster(MINIKUBE.storage_classes, NGINX, (TakenHost(ingress, ingress_class, host, frozenset({path})),))
 
     def test_an_ingress_without_a_host_on_the_same_class_and_path_is_refused(self) -> None:
         assert problems(self.known()) == [
@@ -195,19 +195,19 @@ class TestIngressOfSomebodyElse:
         assert preflight.check(config(), self.known(**other)) == ("standard",)
 
     def test_ingresses_that_may_not_be_listed_are_no_error(self) -> None:
-        assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, hosts=None)) == ("standard",)
+        assert preflight.check(config(), Cluster(MINIKUBE.storage_classes, NGINX, hosts=None)) == ("standard",)
 
 
 class TestNamespaceOfSomebodyElse:
     def test_a_namespace_that_the_program_does_not_create_must_exist(self) -> None:
-        assert problems(Cluster(MINIKUBE.storage, NGINX, namespace={}), createNamespace="false") == [
+        assert problems(Cluster(MINIKUBE.storage_classes, NGINX, namespace={}), createNamespace="false") == [
             'pacman:namespace is "pacman": no such namespace in context minikube, or you may not see it; with'
             " createNamespace false it must exist"
         ]
 
     @pytest.mark.parametrize("metadata", [{"name": "pacman", "labels": {"team": "games"}}, None])
     def test_a_namespace_that_exists_or_may_not_be_read_is_accepted(self, metadata: dict[str, object] | None) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, namespace=metadata)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, namespace=metadata)
         assert preflight.check(config(createNamespace="false"), known) == ("standard",)
 
     def test_a_given_namespace_is_free_unless_another_stack_of_this_program_created_it(self) -> None:
@@ -220,14 +220,14 @@ class TestNamespaceOfSomebodyElse:
         assert owner == "the stack pacman/other"
 
     def test_a_namespace_that_the_program_creates_need_not_exist(self) -> None:
-        assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, namespace={})) == ("standard",)
+        assert preflight.check(config(), Cluster(MINIKUBE.storage_classes, NGINX, namespace={})) == ("standard",)
 
 
 class TestRunning:
     @staticmethod
     def known(*, empty: bool) -> Cluster:
         runs = RunningMongo(1, "csi-hostpath-sc", "2Gi", "mongo:8.0.32", new_claim="1-2", empty=empty)
-        return Cluster(MINIKUBE.storage, NGINX, mongo=runs)
+        return Cluster(MINIKUBE.storage_classes, NGINX, mongo=runs)
 
     def test_lost_volumes_are_a_warning_that_says_where_a_backup_is_restored(self, warned: list[str]) -> None:
         preflight.check(config(), self.known(empty=True))
@@ -255,7 +255,7 @@ class TestCertificate:
     def test_a_certificate_that_does_not_exist_is_a_warning_unless_an_issuer_makes_it(
         self, warned: list[str], secrets: frozenset[str] | None, issuer: str, *, told: bool
     ) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"}), secrets=secrets)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, issuers=frozenset({"own"}), secrets=secrets)
         assert preflight.check(config(**self.TLS, ingressTlsIssuer=issuer), known) == ("standard",)
         line = (
             'pacman:ingressTlsSecret is "cert": no such Secret in namespace pacman; until `kubectl create secret tls'
@@ -302,52 +302,54 @@ class TestIssuer:
     TLS = {"ingressHost": "pacman.example", "ingressTlsIssuer": "letsencrypt"}  # noqa: RUF012
 
     def test_an_issuer_that_does_not_exist_is_refused(self) -> None:
-        (line,) = problems(Cluster(MINIKUBE.storage, NGINX, issuers=frozenset({"own"})), **self.TLS)
+        (line,) = problems(Cluster(MINIKUBE.storage_classes, NGINX, issuers=frozenset({"own"})), **self.TLS)
         assert line == (
             'pacman:ingressTlsIssuer is "letsencrypt": no such ClusterIssuer in context minikube;'
             " `kubectl --context minikube get clusterissuer` lists those that exist"
         )
 
     def test_an_issuer_on_a_cluster_without_cert_manager_is_refused(self) -> None:
-        (line,) = problems(Cluster(MINIKUBE.storage, NGINX, issuers=frozenset()), **self.TLS)
+        (line,) = problems(Cluster(MINIKUBE.storage_classes, NGINX, issuers=frozenset()), **self.TLS)
         assert line.startswith(
             'pacman:ingressTlsIssuer is "letsencrypt": there is no ClusterIssuer in context minikube;'
         )
 
     @pytest.mark.parametrize("issuers", [frozenset({"letsencrypt"}), None])
     def test_an_issuer_that_exists_or_may_not_be_read_is_accepted(self, issuers: frozenset[str] | None) -> None:
-        assert preflight.check(config(**self.TLS), Cluster(MINIKUBE.storage, NGINX, issuers=issuers)) == ("standard",)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, issuers=issuers)
+        assert preflight.check(config(**self.TLS), known) == ("standard",)
 
 
 class TestSnapshotClass:
     NAME = "csi-hostpath-snapclass"
 
     def test_a_snapshot_class_that_does_not_exist_is_refused(self) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset({"other"}))
+        known = Cluster(MINIKUBE.storage_classes, NGINX, snapshot_classes=frozenset({"other"}))
         assert problems(known, backupSnapshotClass="fast") == [
             'pacman:backupSnapshotClass is "fast": no such VolumeSnapshotClass in context minikube;'
             " `kubectl --context minikube get volumesnapshotclass` lists those that exist"
         ]
 
     def test_on_a_minikube_without_snapshots_the_error_names_the_addon(self) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset())
+        known = Cluster(MINIKUBE.storage_classes, NGINX, snapshot_classes=frozenset())
         assert problems(known, backupSnapshotClass=self.NAME) == [
             f'pacman:backupSnapshotClass is "{self.NAME}": there is no VolumeSnapshotClass in context minikube;'
             " `minikube -p minikube addons enable volumesnapshots` brings it"
         ]
 
     def test_on_another_cluster_without_snapshots_the_error_says_what_to_install(self) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset())
+        known = Cluster(MINIKUBE.storage_classes, NGINX, snapshot_classes=frozenset())
         (line,) = problems(known, backupSnapshotClass="fast")
         assert line.endswith("install a CSI driver with snapshots and the snapshot controller, or leave it empty")
 
     @pytest.mark.parametrize("classes", [frozenset({NAME}), None])
     def test_a_snapshot_class_that_exists_or_may_not_be_read_is_accepted(self, classes: frozenset[str] | None) -> None:
-        known = Cluster(MINIKUBE.storage, NGINX, snapshots=classes)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, snapshot_classes=classes)
         assert preflight.check(config(backupSnapshotClass=self.NAME), known) == ("standard",)
 
     def test_without_snapshots_in_the_config_the_cluster_need_not_know_them(self) -> None:
-        assert preflight.check(config(), Cluster(MINIKUBE.storage, NGINX, snapshots=frozenset())) == ("standard",)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, snapshot_classes=frozenset())
+        assert preflight.check(config(), known) == ("standard",)
 
 
 def test_the_program_demotes_only_classes_that_exist() -> None:
@@ -361,7 +363,7 @@ def test_the_program_demotes_only_classes_that_exist() -> None:
 
 def test_the_program_stops_before_it_declares_anything_if_a_class_is_missing() -> None:
     with pytest.raises(SystemExit) as ended:
-        record_program(stack_config("dev"), Cluster(MINIKUBE.storage, {}))
+        record_program(stack_config("dev"), Cluster(MINIKUBE.storage_classes, {}))
     assert ended.value.code == 32
 
 

@@ -157,12 +157,12 @@ FAULTS: Final = {
     "kill-secondary": Fault("SIGKILL a secondary's mongod", kill_secondary),
     "lose-volume": Fault("delete a secondary's claim and pod", lose_volume, majority=True),
     "lose-last-restart": Fault(
-        "the same with the last member, and `kubectl rollout restart` at once",
+        "delete the last member's claim and pod, and `kubectl rollout restart` at once",
         lose_last_volume_and_restart,
         majority=True,
     ),
     "lose-first-restart": Fault(
-        "the same with the first member, for which that restart does not wait", lose_first_volume_and_restart
+        "the same with the first member, for which the restart does not wait", lose_first_volume_and_restart
     ),
     "delete-all": Fault("delete all members", delete_all),
     "stop-primary": Fault(f"SIGSTOP the primary for {_STOP_SECONDS:.0f} s", stop_primary),

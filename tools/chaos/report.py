@@ -29,8 +29,8 @@ have every acknowledged score, and the same documents as the others (`dbHash`). 
 agree counts as failed.
 
 *Median* and *worst* are seconds without writes: the longest time between two acknowledged scores of a repetition.
-*Allowed* is for the median. *Complete members* is the fewest members that were primary or secondary at one moment, as
-`hello` says, asked ten times a second; during a rolling update, a majority is required.
+*Allowed* is the limit for the median. Ten times a second, `hello` asks each member for its state: *complete members* is
+the lowest number of primaries and secondaries seen. During a rolling update, a majority is required.
 """
 _INTERRUPTION: Final = """\
 ## `pulumi up`, interrupted
