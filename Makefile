@@ -44,17 +44,17 @@ up: .venv/ready ## Start the sandbox's cluster and deploy the stack on it; NODES
 .PHONY: stop
 stop: .venv/ready ## Stop the sandbox's nodes and keep the scores; make up starts them again
 	$(call sandbox_only,minikube stop --profile PROFILE: the stack stays as it is)
-	$(python) -m sandbox down
+	$(python) -m sandbox stop
 
 .PHONY: down
 down: .venv/ready ## Delete the sandbox's stack with its scores, and stop the nodes
 	$(call sandbox_only,pulumi destroy --stack "$(STACK)")
 	if ! $(python) -m sandbox status >/dev/null; then
-	  exec $(python) -m sandbox down
+	  exec $(python) -m sandbox stop
 	fi
 	$(enter)
 	pulumi destroy --yes --skip-preview
-	$(python) -m sandbox down
+	$(python) -m sandbox stop
 
 .PHONY: demo
 demo: .venv/ready ## Play the lesson on the sandbox: it saves a score, deletes the pod of the database, and scales the game

@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox up|down|restart|node|fault|status|logs|shell|env|clean`."""
+"""The command line: `python -m sandbox up|stop|restart|node|fault|status|logs|shell|env|clean`."""
 
 import argparse
 import fcntl
@@ -33,7 +33,7 @@ def up(arguments: argparse.Namespace) -> None:
     progress.say(f"The sandbox runs: {running}; kubeconfig {STATE / 'kubeconfig'}")
 
 
-def down(_: argparse.Namespace) -> None:
+def stop(_: argparse.Namespace) -> None:
     """Stops the nodes; etcd, images and volumes stay for the next `up`."""
     with _alone():
         print("The sandbox is stopped." if cluster.stop() else "No node runs.", file=sys.stderr)
@@ -41,7 +41,7 @@ def down(_: argparse.Namespace) -> None:
 
 def restart(arguments: argparse.Namespace) -> None:
     """Stops the nodes as a power cut would, and starts them again."""
-    down(arguments)
+    stop(arguments)
     up(arguments)
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     names = [each.name for each in node.ALL]
-    for command in (up, down, restart, node_, fault, status, logs, shell, env, clean):
+    for command in (up, stop, restart, node_, fault, status, logs, shell, env, clean):
         help_text = (command.__doc__ or "").split(".")[0]
         added = commands.add_parser(command.__name__.rstrip("_"), help=help_text[:1].lower() + help_text[1:])
         added.set_defaults(run=command)

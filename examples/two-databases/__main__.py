@@ -3,6 +3,9 @@
 Every name comes from the component's own, so that the two do not meet: `orders` has the pod orders-0, the Service
 orders, the Secret orders-app; `users` has its own. A pod that carries `orders.client_labels` reaches the one and not
 the other. `components` is a link here; elsewhere it is a copy of that folder, or a submodule.
+
+To try it: `pulumi install`, `pulumi stack init try`, set `context`, `namespace`, `image` and `storageClass` with
+`pulumi config set`, and run `pulumi up`.
 """
 
 import pulumi

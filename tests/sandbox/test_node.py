@@ -99,7 +99,7 @@ def _cut_the_power(outputs: dict[str, str], name: str) -> None:
 
 
 def test_a_start_that_was_killed_half_way_is_begun_anew() -> None:
-    assert _sandbox("down").returncode == 0
+    assert _sandbox("stop").returncode == 0
     starting = subprocess.Popen([sys.executable, "-m", "sandbox", "up"], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
     _until(lambda: FIRST.pid() is not None, "the node's first process is there")
     starting.kill()

@@ -130,7 +130,7 @@ class _Clone:
 
     def stop(self) -> None:
         """Stops its node, whatever runs on it."""
-        run(sys.executable, "-m", "sandbox", "down", env=self._env, cwd=self.folder)
+        run(sys.executable, "-m", "sandbox", "stop", env=self._env, cwd=self.folder)
 
     def forget(self) -> None:
         """Deletes its node's disk and its stack, as in a checkout that was just cloned."""
@@ -163,7 +163,7 @@ def _own_node_stopped() -> Iterator[None]:
     say("  stopping this checkout's node: its stack, scores and volumes stay, and it is started again at the end")
     sandbox = (sys.executable, "-m", "sandbox")
     try:
-        run(*sandbox, "down", env=os.environ)
+        run(*sandbox, "stop", env=os.environ)
         yield
     finally:
         say("  starting this checkout's node again")
