@@ -30,7 +30,8 @@ SECONDS = 5
 """Timeout of one request."""
 # A StatefulSet creates its claims within a second or so. A claim that came this many seconds later is another one.
 _NEW_AFTER = 30
-_BOUND_SECONDS = 60
+# As long as the provider waits for a StatefulSet, whose pods bring the claims their volumes.
+_BOUND_SECONDS = 600
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _INGRESS_CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 _NODES = "/api/v1/nodes"
@@ -106,7 +107,7 @@ class RunningMongo:
     rotated: int = 0
     """The last rotation of the passwords that has ended; 0 while members restart."""
     claims: frozenset[str] = frozenset()
-    """The UIDs of the members' claims."""
+    """The UIDs of the members' claims that have a volume."""
     new_claim: str = ""
     """The UID of the first member's claim if no member has its first claim any more: the data of those is lost."""
     first_volume_size: str = ""
@@ -262,7 +263,7 @@ def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -
     """Asks for larger volumes, where a claim asks for less than `size`. It does not wait for the driver.
 
     Returns:
-        The UIDs of the claims, but for those that have no volume after a minute, whose size is fixed until then.
+        The UIDs of the claims, but for those that have no volume after ten minutes, whose size is fixed until then.
 
     Raises:
         Exception: The cluster cannot be reached, or refuses, such as for a StorageClass without allowVolumeExpansion.
@@ -289,7 +290,7 @@ def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
 
 
 def _bound_claims(api: Any, namespace: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
-    """The path of each claim, and the claim. New ones get a volume when their pods have a node: it waits a minute."""
+    """The path of each claim, and the claim. New ones get a volume when their pods have a node: it waits."""
     end = time.monotonic() + _BOUND_SECONDS
     for name in names:
         path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
@@ -494,7 +495,7 @@ def _running(
         image=next((each["image"] for each in containers if each["name"] == "mongo"), ""),
         ready=frozenset(ordinal for ordinal in range(members) if f"{_name(mongo)}-{ordinal}" in ready),
         rotated=0 if restarts else max(rotations, default=0),
-        claims=frozenset(each["uid"] for each in volumes if each),
+        claims=frozenset(claim["metadata"]["uid"] for claim in own if claim and claim["spec"].get("volumeName")),
         new_claim=volumes[0]["uid"] if volumes[0] and all(is_new) else "",
         empty=all(each and _seconds(each) > last for each in volumes) and all(is_new),
     )

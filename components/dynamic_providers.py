@@ -113,7 +113,8 @@ class VolumesProvider(_Provider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compares the inputs. A claim that took the place of a lost one is a change, too: it has the first size."""
-        new_claims = set(_news["uids"]) - set(_olds.get("uids", ()))
+        # A refresh compares the inputs of the last `up` with themselves, which an older program may have made.
+        new_claims = set(_news.get("uids", ())) - set(_olds.get("uids", ()))
         return DiffResult(changes=bool(new_claims) or super().diff(_id, _olds, _news).changes)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -245,8 +246,9 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
 
     members, asks = _deployed(was, runs), int(wanted["members"])
     if asks < members and not runs:
-        why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right"
-        yield line("mongoMembers", asks, f"{why} to list StatefulSets, Jobs, pods and claims in the namespace")
+        why = f"must be {members} or more, since the StatefulSet of the database cannot be read; take the right to list"
+        also = "StatefulSets, Jobs, pods and claims in the namespace, or let somebody run `pulumi up` who has it"
+        yield line("mongoMembers", asks, f"{why} {also}")
     elif asks < members:
         away = [f"{wanted['database']}-{ordinal}" for ordinal in range(asks) if ordinal not in runs["ready"]]
         if len(away) * 2 >= asks:
@@ -255,8 +257,9 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
     if wanted["storageClass"] != was["storageClass"]:
         why = f"must stay {was['storageClass']}, since volumes do not change their class; set mongoStorageClass to it"
         yield line("mongoStorageClass", wanted["storageClass"], why)
-    # The state has what was asked for last; if the cluster refused that, the volumes still have the old size.
-    size = (runs or was)["volumeSize"]
+    # If the cluster refused what the state has, the volumes have the old size. If somebody else has enlarged them, the
+    # config may still have its own size.
+    size = min((was, runs or was), key=lambda each: quantities.parse(each["volumeSize"]))["volumeSize"]
     if quantities.parse(wanted["volumeSize"]) < quantities.parse(size):
         yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {size} or more: no volume shrinks")
     done, turn = int(was.get("rotation", 0)), int(wanted["rotation"])

@@ -7,7 +7,9 @@ load(`${__dirname}/database.js`);
 function refuseToArchiveALoss(db) {
   const newest = archive.list(FOLDER, DATABASE).filter((each) => each.verified && !each.beforeRestore).pop();
   if (!newest || process.env.EMPTIED === "yes") return;
-  const had = Object.entries(newest.collections || {}).filter(([, documents]) => documents > 0);
+  // An older version noted down only the sum.
+  const counts = newest.collections || (isEmpty(db) ? { "*": newest.documents } : {});
+  const had = Object.entries(counts).filter(([, documents]) => documents > 0);
   const there = realOnes(definitions(db)).map((each) => each.name);
   const hasDocument = (name) => there.includes(name) && run(db, { find: name, limit: 1 }).cursor.firstBatch.length > 0;
   const emptied = had.filter(([name]) => !hasDocument(name));

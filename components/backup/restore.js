@@ -38,6 +38,9 @@ function swap(set, header) {
 }
 
 async function restore() {
+  const ownName = `mongo-restore-${require("crypto").randomUUID()}`;
+  const set = connectToSet(ownName);
+  refuseASecondRestore(set.getDB("admin"), ownName);
   // One that was killed between two collections goes on with the same archive. The live database is of no time then, so
   // what it held before that one began stays the way back.
   const unfinished = archive.unfinishedSwap(FOLDER, DATABASE);
@@ -47,15 +50,13 @@ async function restore() {
   const header = EJSON.parse(text, { relaxed: false });
   say(`${name} is whole: ${documentsIn(trailer)} documents`);
 
-  const ownName = `mongo-restore-${require("crypto").randomUUID()}`;
-  const set = connectToSet(ownName);
-  refuseASecondRestore(set.getDB("admin"), ownName);
   const [live, beside] = [set.getDB(DATABASE), set.getDB(BESIDE)];
-  let before = unfinished ? unfinished.before : null;
-  if (!unfinished && !isEmpty(live)) {
+  let before = null;
+  if (!isEmpty(live)) {
     before = dump(set, "-before-restore").name;
     say(`backed up what the database holds now, as ${before}`);
   }
+  if (unfinished) before = unfinished.before;
 
   run(beside, { dropDatabase: 1, writeConcern: MAJORITY });
   await fill(beside, "", name, header, true);

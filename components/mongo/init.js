@@ -14,7 +14,10 @@ const domain = search.find((word) => word.startsWith(`${process.env.NAMESPACE}.s
 if (!domain) throw new Error("the pod's /etc/resolv.conf names no cluster domain: its dnsPolicy must be ClusterFirst");
 const hosts = (list) => list.split(",").map((member) => member.replace(":", `.${domain}:`));
 const wanted = hosts(process.env.MEMBERS);
-const others = hosts(process.env.POSSIBLE_MEMBERS).filter((member) => !wanted.includes(member));
+// With a dot at the end, the search list of a resolver cannot make a missing name resolve to something else.
+const others = hosts(process.env.POSSIBLE_MEMBERS)
+  .filter((member) => !wanted.includes(member))
+  .map((member) => member.replace(":", ".:"));
 const replicaSet = process.env.REPLICA_SET;
 const database = process.env.DATABASE;
 const secret = (path) => fs.readFileSync(`/secrets/${path}`, "utf8").trim();
@@ -29,11 +32,14 @@ const AUTHENTICATION_FAILED = 18;
 const WAIT_MS = 500;
 // A first start ends within seconds, and a member then knows the root user.
 const FIRST_START_MS = 60000;
+// A connection is tried for that long: shorter at first, since a member that does not exist costs all of it.
+const PATIENCE_MS = 3000;
+const IMPATIENT_FOR_MS = 15000;
 const MAJORITY = { w: "majority", wtimeout: 60000 };
 
 // One connection for each target: a new one for each try would fill the container's memory before the database is up.
 const connections = new Map();
-function admin(target, options, timeout = 3000) {
+function admin(target, options, timeout = PATIENCE_MS) {
   const name = `${target}/?authSource=admin&serverSelectionTimeoutMS=${timeout}&${options}`;
   if (!connections.has(name)) connections.set(name, connect(name));
   return connections.get(name).getDB("admin");
@@ -90,8 +96,8 @@ function done(what, db, command) {
 }
 
 // The config of the set that a member knows, or null if it says that it knows none. Anything else is no answer.
-function knownConfig(member) {
-  const reply = run(admin(member, "directConnection=true", WAIT_MS), { replSetGetConfig: 1 });
+function knownConfig(member, timeout) {
+  const reply = run(admin(member, "directConnection=true", timeout), { replSetGetConfig: 1 });
   if (reply.ok) return reply.config;
   if (reply.code === NOT_YET_INITIALIZED) return null;
   throw Object.assign(new Error(reply.errmsg), { code: reply.code, codeName: reply.codeName });
@@ -146,11 +152,12 @@ function findConfig() {
   const absent = new Set();
   const found = until("the members to answer", () => {
     const heard = new Map();
+    const timeout = Date.now() - began > IMPATIENT_FOR_MS ? PATIENCE_MS : WAIT_MS;
     let silent = "";
     const ask = (members) => {
       for (const member of members.filter((each) => !absent.has(each))) {
         try {
-          const config = knownConfig(member);
+          const config = knownConfig(member, timeout);
           heard.set(member, config);
         } catch (error) {
           // There is no such pod; one that the program declares will come.
@@ -171,7 +178,7 @@ function findConfig() {
 
 function whySilent(member, error, began) {
   if (error.code === AUTHENTICATION_FAILED && Date.now() - began > FIRST_START_MS) {
-    return `${nameOf(member)} does not know the root user. If its first start was interrupted, delete its claim and pod`;
+    return `${nameOf(member)} refuses the password of root: its first start was interrupted, or its volume has other passwords`;
   }
   return `${nameOf(member)}: ${error.codeName || error.name}`;
 }

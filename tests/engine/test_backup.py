@@ -372,7 +372,10 @@ def test_a_restore_that_was_killed_between_two_collections_is_no_backup_and_goes
     assert f"{archive}: restored" in printed
     assert f"make restore FROM={later}" in printed, "the way back is the one of its beginning"
     assert content(program) == before
-    assert shell.files() == files - {"pacman.restoring.json"}
+    new = shell.files() - files
+    assert files - shell.files() == {"pacman.restoring.json"}
+    assert new, "what the database held meanwhile"
+    assert all("-before-restore" in each for each in new)
 
 
 def test_seconds_for_a_database_of_some_megabytes(program: Program) -> None:

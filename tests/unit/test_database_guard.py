@@ -75,7 +75,8 @@ class TestMembers:
     def test_fewer_are_refused_where_it_cannot_because_they_must_leave_the_set_first(self) -> None:
         assert reasons(WAS, runs={}, members=1) == [
             'pacman:mongoMembers is "1": must be 3 or more, since the StatefulSet of the database cannot be read; take'
-            " the right to list StatefulSets, Jobs, pods and claims in the namespace"
+            " the right to list StatefulSets, Jobs, pods and claims in the namespace, or let somebody run `pulumi up`"
+            " who has it"
         ]
         assert reasons(WAS, runs={}, members=5) == []
 
@@ -194,6 +195,7 @@ class TestVolumes:
         refused = {**WAS, "volumeSize": "3Gi"}
         assert reasons(refused, volumeSize="2Gi") == []
         assert reasons(refused, runs={**RUNS, "volumeSize": "3Gi"}, volumeSize="2Gi") != []
+        assert reasons(WAS, runs={**RUNS, "volumeSize": "10Gi"}) == [], "somebody else has enlarged them"
         assert reasons(refused, runs={}, volumeSize="2Gi") != [], "what cannot be seen may have grown"
 
     def test_the_claims_grow_first_and_then_their_volumes_are_retained(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +228,7 @@ class TestVolumes:
             news = {**props, "retain": False, "uids": list(uids)}
             return bool(VolumesProvider().diff("volumes", made, news).changes)
 
+        assert not VolumesProvider().diff("volumes", props, props).changes, "a refresh, after an older program"
         assert not changes("first", "second")
         assert not changes(), "not known"
         assert not changes("first"), "one member less"
