@@ -83,7 +83,7 @@ def test_an_interrupted_rotation_goes_on_and_the_next_one_is_refused_until_then(
         program.use(passwordRotation=3)
         refused = program.preview()
         assert refused.exit_code != 0
-        assert 'pacman:passwordRotation is "3": must stay 2 until an `up` with it has ended' in refused.errors()
+        assert 'pacman:passwordRotation is "3": must stay 2: that rotation has not finished' in refused.errors()
         program.use(passwordRotation=2)
         program.up("--refresh").ok()
         wait_for_members(program)
