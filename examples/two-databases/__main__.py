@@ -35,9 +35,9 @@ place = FixedNamespace(
 after_place = pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(depends_on=[place]))
 namespace = RestrictedNamespace(name, opts=after_place)
 
-for name in ("orders", "users"):
+for database_name in ("orders", "users"):
     database = MongoStatefulSet(
-        name,
+        database_name,
         MongoStatefulSetArgs(
             namespace=namespace.namespace,
             image=config.require("image"),
@@ -49,4 +49,4 @@ for name in ("orders", "users"):
         ),
         opts=on_cluster,
     )
-    pulumi.export(f"{name}_uri", database.uri)
+    pulumi.export(f"{database_name}_uri", database.uri)
