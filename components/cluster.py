@@ -269,7 +269,7 @@ def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -
         Exception: The cluster cannot be reached, or refuses, such as for a StorageClass without allowVolumeExpansion.
     """
     with _connected(context) as api:
-        bound = list(_bound_claims(api, namespace, names))
+        bound = list(_bound_claims(api, namespace, names, _BOUND_SECONDS))
         for path, claim in bound:
             asked = claim["spec"]["resources"]["requests"]["storage"]
             if quantities.parse(asked) < quantities.parse(size):
@@ -280,18 +280,25 @@ def grow_claims(context: str, namespace: str, names: Iterable[str], size: str) -
 def retain_volumes(context: str, namespace: str, names: Iterable[str]) -> None:
     """Sets the reclaim policy of the volumes of claims to Retain: the disk then outlives the claim and the namespace.
 
+    It passes over claims that have no volume: `grow_claims` has waited for those.
+
     Raises:
         Exception: The cluster cannot be reached, or refuses.
     """
     with _connected(context) as api:
-        for _, claim in _bound_claims(api, namespace, names):
+        for _, claim in _bound_claims(api, namespace, names, 0):
             volume = f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"
             _patch(api, volume, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
 
 
-def _bound_claims(api: Any, namespace: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
-    """The path of each claim, and the claim. New ones get a volume when their pods have a node: it waits."""
-    end = time.monotonic() + _BOUND_SECONDS
+def _bound_claims(
+    api: Any,  # noqa: ANN401
+    namespace: str,
+    names: Iterable[str],
+    seconds: float,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The path of each claim that gets a volume within some seconds, and the claim. Pods with a node bring it one."""
+    end = time.monotonic() + seconds
     for name in names:
         path = f"{_NAMESPACES}/{namespace}/persistentvolumeclaims/{name}"
         while not (claim := _bound_claim(api, path)) and time.monotonic() < end:

@@ -378,6 +378,14 @@ def test_the_volume_behind_a_claim_is_retained(api: Api) -> None:
     assert change == {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
 
 
+def test_a_claim_without_a_volume_is_passed_over_and_not_waited_for_again(api: Api) -> None:
+    api.claims = [claim(0, 0), claim(1, 1)]
+    del api.claims[0]["spec"]["volumeName"]
+    cluster.retain_volumes("arcade", "games", ["data-mongo-0", "data-mongo-1"])
+    ((path, _, _),) = api.patches
+    assert path == "/api/v1/persistentvolumes/pv-data-mongo-1"
+
+
 def test_a_stateful_set_of_somebody_else_is_not_taken_for_the_database(api: Api) -> None:
     api.sets = [_item("mongo", None) | {"spec": {"replicas": 1}}]
     known = cluster.read("arcade", "games")
