@@ -1,7 +1,7 @@
-"""Backs up the database of a stack that runs, or restores it: `python -m tools.backup` and `… restore NAME`.
+"""Backs up the database of a stack that runs, or restores it: `python -m tools.backup`, `… list`, `… restore NAME`.
 
-`make backup` and `make restore` run it. It does what docs/backup.md shows with plain kubectl: it creates a Job from the
-CronJob of the stack, shows its log, and reads its result. If it is interrupted, the Job goes on.
+`make backup`, `make backups` and `make restore` run it. It does what docs/backup.md shows with plain kubectl: creates
+a Job from the CronJob of the stack, shows its log, reads its result. If it is interrupted, the Job goes on.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from tools.status.backups import why_it_ended
 
 _SECONDS = 60.0
 _POLL_SECONDS = 0.5
@@ -33,6 +35,8 @@ class Cluster:
             raise BackupError(f"stack {self.stack} is not up: `pulumi up` creates it")
         self.namespace = outputs["namespace"]
         self._kubectl = ("kubectl", "--context", self.context, "--namespace", self.namespace)
+        self.typed = " ".join(self._kubectl)
+        """How a command begins that a person may type."""
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
         """Runs a command, and returns what it prints."""
@@ -55,7 +59,7 @@ class Cluster:
 def main() -> None:
     """Does what the arguments say. Exits with 1 and one line if it fails."""
     parser = argparse.ArgumentParser(prog="python -m tools.backup", description=__doc__)
-    parser.add_argument("action", nargs="?", choices=("backup", "restore"), default="backup")
+    parser.add_argument("action", nargs="?", choices=("backup", "list", "restore"), default="backup")
     parser.add_argument("archive", nargs="?", default="latest", help="name of the archive to restore, or `latest`")
     parser.add_argument(
         "--emptied", choices=["yes"], default="", help="back up although a collection lost all documents"
@@ -64,13 +68,15 @@ def main() -> None:
     try:
         if given.action == "backup":
             backup(Cluster(), given.emptied)
+        elif given.action == "list":
+            show(Cluster())
         else:
             restore(Cluster(), given.archive)
     except BackupError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("\nThe Job goes on in the cluster: kubectl get jobs", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -82,8 +88,16 @@ def backup(cluster: Cluster, emptied: str) -> None:
     print(f"{done['archive']}: {size}, verified, {done['seconds']} s. make restore FROM={done['archive']}")
 
 
+def show(cluster: Cluster) -> None:
+    """Lists the archives that can be restored."""
+    print(f"Archives of stack {cluster.stack}, namespace {cluster.namespace}, the newest first:", flush=True)
+    print(f"Total: {_run_job(cluster, 'mongo-restore', {'FROM': 'list'})['archives']}")
+
+
 def restore(cluster: Cluster, archive: str) -> None:
     """Restores an archive."""
+    if archive == "list":
+        raise BackupError("FROM is list: must be latest, or a name that make backups lists")
     print(f"Restoring {archive} into the database of stack {cluster.stack}, namespace {cluster.namespace}.")
     print(
         "What the database holds now is backed up first. The game stays up; scores saved meanwhile may be lost.",
@@ -92,7 +106,8 @@ def restore(cluster: Cluster, archive: str) -> None:
     done = _run_job(cluster, "mongo-restore", {"FROM": archive})
     print(f"{done['archive']}: restored {done['documents']:,} documents in {done['seconds']} s.")
     if done["before"]:
-        print(f"To undo it: make restore FROM={done['before']}")
+        stack = "" if cluster.stack in ("", "sandbox") else f" STACK={cluster.stack}"
+        print(f"To undo it: make restore FROM={done['before']}{stack}")
 
 
 def _run_job(cluster: Cluster, template: str, env: Mapping[str, str]) -> dict[str, Any]:
@@ -109,23 +124,51 @@ def _run_job(cluster: Cluster, template: str, env: Mapping[str, str]) -> dict[st
     (container,) = job["spec"]["template"]["spec"]["containers"]
     container["env"] = [each | {"value": env.get(each["name"], each.get("value"))} for each in container["env"]]
     cluster("create", "--filename", "-", stdin=json.dumps(job))
+    try:
+        ended, pods = _follow(cluster, name)
+    except (BackupError, KeyboardInterrupt):
+        print(f"\nUnless it was deleted, job {name} goes on: {cluster.typed} logs --follow job/{name}", file=sys.stderr)
+        raise
+    states = [state for pod in pods if (state := _terminated(pod))]
+    if ended["type"] == "Failed":
+        reason = why_it_ended(states[0]) if states else f"{ended['reason']}: {ended['message']}"
+        raise BackupError(f"{reason} (job {name})")
+    try:
+        return dict(json.loads(next(state["message"] for state in states if state["exitCode"] == 0)))
+    except (StopIteration, KeyError, ValueError):
+        raise BackupError(f"job {name} is complete, but its pod is gone with what it reported: make backups") from None
+
+
+def _follow(cluster: Cluster, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Shows what a Job says until it has ended; returns its last condition and its pods, the newest first."""
     followed: set[str] = set()
     said = ""
-    while not (ended := _ended(cluster.json("get", "job", name))):
-        for pod in _pods(cluster, name):
+    while True:
+        # In this order, a pod that starts and ends between two looks is followed, too.
+        ended = _ended(_patiently(cluster, "job", name))
+        pods = _pods(cluster, name)
+        for pod in pods:
             if pod["metadata"]["name"] not in followed and _has_started(pod):
                 followed.add(pod["metadata"]["name"])
                 cluster.follow(pod["metadata"]["name"])
             elif (reason := _waits_for(pod)) not in ("", said):
                 print(f"  the pod waits: {reason}", flush=True)
                 said = reason
+        if ended:
+            return ended, _pods(cluster, name)
         time.sleep(_POLL_SECONDS)
-    messages = [state.get("message", "") for pod in _pods(cluster, name) if (state := _terminated(pod))]
-    message = next((each.strip() for each in messages if each.strip()), "")
-    if ended["type"] == "Complete":
-        return dict(json.loads(message))
-    reason = message.splitlines()[-1].removeprefix("error: ") if message else f"{ended['reason']}: {ended['message']}"
-    raise BackupError(f"{reason} (job {name})")
+
+
+def _patiently(cluster: Cluster, *what: str) -> Any:  # noqa: ANN401 - any object
+    """What the cluster has; it is asked again for a minute, since the Job goes on while it does not answer."""
+    end = time.monotonic() + _SECONDS
+    while True:
+        try:
+            return cluster.json("get", *what)
+        except BackupError as problem:
+            if time.monotonic() > end or "(NotFound)" in str(problem):
+                raise
+            time.sleep(_POLL_SECONDS)
 
 
 def _ended(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +179,7 @@ def _ended(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pods(cluster: Cluster, job: str) -> list[dict[str, Any]]:
     """The Job's pods, the newest first."""
-    pods = cluster.json("get", "pods", "--selector", f"batch.kubernetes.io/job-name={job}")["items"]
+    pods = _patiently(cluster, "pods", "--selector", f"batch.kubernetes.io/job-name={job}")["items"]
     return sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
 
 

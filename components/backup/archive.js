@@ -12,7 +12,7 @@ const zlib = require("zlib");
 
 const FORMAT = "ejson-1";
 const SUFFIX = ".ejson.gz";
-const NAME = /^\w+-\d{8}T\d{6}Z-[0-9a-f]{6}(-before-restore)?$/;
+const AFTER_DATABASE = /^-\d{8}T\d{6}Z-[0-9a-f]{6}(-before-restore)?$/;
 const TEMPORARY = ".writing";
 const BLOCK_BYTES = 1 << 20;
 // What one insert and one reply carry: a few MB, unless a single document has more.
@@ -231,7 +231,7 @@ function list(folder, database) {
   return [...files]
     .filter((file) => file.endsWith(SUFFIX) && files.has(`${file}.sha256`))
     .map((file) => file.slice(0, -SUFFIX.length))
-    .filter((name) => NAME.test(name) && name.startsWith(`${database}-`))
+    .filter((name) => name.startsWith(database) && AFTER_DATABASE.test(name.slice(database.length)))
     .sort()
     .map((name) => {
       const mark = path.join(folder, `${name}.verified`);
@@ -241,30 +241,35 @@ function list(folder, database) {
     });
 }
 
+const countDocuments = (trailer) => trailer.reduce((sum, each) => sum + each.documents, 0);
+
 /** Says in the file beside an archive that it was restored once, and how many documents each collection had. */
 function markVerified(folder, name, trailer) {
   const collections = Object.fromEntries(trailer.map((each) => [each.name, each.documents]));
-  const documents = trailer.reduce((sum, each) => sum + each.documents, 0);
-  const mark = { time: new Date().toISOString(), documents, collections };
+  const mark = { time: new Date().toISOString(), documents: countDocuments(trailer), collections };
   writeWhole(path.join(folder, `${name}.verified`), JSON.stringify(mark) + "\n");
 }
 
-// The name of the file that says which restore replaces collections: { archive, before }.
-const RESTORING = "restoring.json";
+/** The files that say which restore replaces collections, and which was the last that has: { archive, before, time }. */
+const swapFile = (folder, database) => path.join(folder, `${database}.restoring.json`);
+const swappedFile = (folder, database) => path.join(folder, `${database}.restored.json`);
+const textOf = (file) => (fs.existsSync(file) ? fs.readFileSync(file, "utf8") : null);
 
 /** Notes down that a restore begins to replace collections. Until `endSwap`, the database is neither the old nor the new one. */
 function beginSwap(folder, database, what) {
-  writeWhole(path.join(folder, `${database}.${RESTORING}`), JSON.stringify(what) + "\n");
+  writeWhole(swapFile(folder, database), JSON.stringify({ ...what, time: new Date().toISOString() }) + "\n");
 }
 
 /** What a restore that was interrupted was replacing collections with; null where none was. */
 function unfinishedSwap(folder, database) {
-  const file = path.join(folder, `${database}.${RESTORING}`);
-  return fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")) : null;
+  return JSON.parse(textOf(swapFile(folder, database)));
 }
 
+/** What differs between two moments if a restore has replaced collections between them. */
+const lastSwap = (folder, database) => textOf(swappedFile(folder, database));
+
 function endSwap(folder, database) {
-  fs.rmSync(path.join(folder, `${database}.${RESTORING}`), { force: true });
+  fs.renameSync(swapFile(folder, database), swappedFile(folder, database));
 }
 
 /** The archive that a person means by `latest` or a name, with or without the ending of the file. */
@@ -282,14 +287,15 @@ function find(folder, database, wanted) {
 
 /**
  * Deletes the archives that are older than the newest `keep` verified ones. Of what restores have replaced, the newest
- * `keep` stay as well: they push no backup out. Returns the names of what it deleted.
+ * `keep` stay even if they are older: they push no backup out, and none pushes out the way back from a restore that was
+ * killed and ran again. Returns the names of what it deleted.
  */
 function prune(folder, database, keep) {
   const there = list(folder, database);
   const replaced = there.filter((each) => each.beforeRestore);
   const backups = there.filter((each) => !each.beforeRestore);
   const oldestKept = backups.filter((each) => each.verified).slice(-keep)[0];
-  const old = [...replaced.slice(0, -keep), ...backups.filter((each) => oldestKept && each.name < oldestKept.name)];
+  const old = [...replaced.slice(0, -keep), ...backups].filter((each) => oldestKept && each.name < oldestKept.name);
   for (const { name } of old) {
     // The archive first: what is left of an interrupted deletion counts as no archive.
     for (const ending of [SUFFIX, `${SUFFIX}.sha256`, ".verified"]) {
@@ -332,6 +338,6 @@ function explain(error, folder, claim) {
 }
 
 module.exports = {
-  FORMAT, Digest, Refusal, Writer, beginSwap, byName, check, documentsPerBatch, endSwap, explain, find, isStale, list,
-  markVerified, newName, prune, read, removeStale, toDocuments, toLines, unfinishedSwap,
+  FORMAT, Digest, Refusal, Writer, beginSwap, byName, check, countDocuments, documentsPerBatch, endSwap, explain, find,
+  isStale, lastSwap, list, markVerified, newName, prune, read, removeStale, toDocuments, toLines, unfinishedSwap,
 };

@@ -7,12 +7,10 @@ load(`${__dirname}/database.js`);
 function refuseToArchiveALoss(db) {
   const newest = archive.list(FOLDER, DATABASE).filter((each) => each.verified && !each.beforeRestore).pop();
   if (!newest || process.env.EMPTIED === "yes") return;
+  const there = filled(db);
   // An older version noted down only the sum.
-  const counts = newest.collections || (isEmpty(db) ? { "*": newest.documents } : {});
-  const had = Object.entries(counts).filter(([, documents]) => documents > 0);
-  const there = realOnes(definitions(db)).map((each) => each.name);
-  const hasDocument = (name) => there.includes(name) && run(db, { find: name, limit: 1 }).cursor.firstBatch.length > 0;
-  const emptied = had.filter(([name]) => !hasDocument(name));
+  const counts = newest.collections || (there.length ? {} : { "*": newest.documents });
+  const emptied = Object.entries(counts).filter(([name, documents]) => documents > 0 && !there.includes(name));
   if (!emptied.length) return;
   const [what, documents] = emptied[0];
   throw new archive.Refusal(
@@ -21,9 +19,10 @@ function refuseToArchiveALoss(db) {
   );
 }
 
+// Returns which restore was the last. One that begins while this reads would make it half old and half new.
 function refuseAHalfRestored() {
   const unfinished = archive.unfinishedSwap(FOLDER, DATABASE);
-  if (!unfinished) return;
+  if (!unfinished) return archive.lastSwap(FOLDER, DATABASE);
   // No refusal for good: if that restore still runs, the next try of the Job finds it ended.
   throw new Error(
     `the restore of ${unfinished.archive} was interrupted while it replaced collections: no backup was written; run it ` +
@@ -52,10 +51,9 @@ async function verify(scratch, name, header, trailer) {
 
 async function backup() {
   const set = connectToSet("mongo-backup");
-  refuseAHalfRestored();
   refuseToArchiveALoss(set.getDB(DATABASE));
-  const { name, header, trailer, bytes } = dump(set, "");
-  const documents = documentsIn(trailer);
+  const { name, header, trailer, bytes } = dump(set, "", refuseAHalfRestored);
+  const documents = archive.countDocuments(trailer);
   say(`wrote ${name}, ${bytes} bytes; restoring it into ${process.env.SCRATCH_DATABASE}`);
   await verify(set.getDB(process.env.SCRATCH_DATABASE), name, header, trailer);
   archive.markVerified(FOLDER, name, trailer);

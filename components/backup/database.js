@@ -86,12 +86,18 @@ function definitions(db) {
   }));
 }
 
-// Reads the database at one moment into a new archive; returns name, header, trailer, and size in bytes.
-function dump(set, suffix) {
+// Reads the database at one moment into a new archive; returns name, header, trailer, and size in bytes. `version` throws
+// where the database is not to be read, and must return the same before and after each try.
+function dump(set, suffix, version = () => null) {
   for (let attempt = 1; ; attempt++) {
+    const before = version();
+    const check = () => {
+      const after = version();
+      if (after !== before) throw new Error("a restore replaced collections meanwhile");
+    };
     try {
       // mongosh waits for what is assigned: the error of a call that is returned would not be caught here.
-      const done = dumpOnce(set, suffix);
+      const done = dumpOnce(set, suffix, check);
       return done;
     } catch (error) {
       if (Number(error.code) === SNAPSHOT_TOO_OLD) {
@@ -120,7 +126,7 @@ function refuseOtherCollections(collections) {
   );
 }
 
-function dumpOnce(set, suffix) {
+function dumpOnce(set, suffix, check) {
   const { host, member } = chooseMember(set);
   // All batches of a cursor have to be asked for in one session.
   const db = member.startSession({ causalConsistency: false }).getDatabase(DATABASE);
@@ -146,6 +152,7 @@ function dumpOnce(set, suffix) {
     if (canonical(definitions(db)) !== canonical(collections)) {
       throw new Error("a collection or an index was created, changed or dropped meanwhile");
     }
+    check();
     writer.finish();
   } finally {
     writer.abandon();
@@ -155,10 +162,11 @@ function dumpOnce(set, suffix) {
 
 // Views have no documents, and no indexes.
 const realOnes = (collections) => collections.filter((each) => each.type === "collection");
-const documentsIn = (trailer) => trailer.reduce((sum, each) => sum + each.documents, 0);
 
-function isEmpty(db) {
-  return realOnes(definitions(db)).every(({ name }) => !run(db, { find: name, limit: 1 }).cursor.firstBatch.length);
+// The collections that hold a document.
+function filled(db) {
+  const names = realOnes(definitions(db)).map((each) => each.name);
+  return names.filter((name) => run(db, { find: name, limit: 1 }).cursor.firstBatch.length);
 }
 
 // Makes the collections of an archive in a database, each with `prefix` before its name, and their indexes. Documents

@@ -59,7 +59,8 @@ class MongoBackupArgs:
     schedule: str
     """When to take a backup: a cron schedule in UTC; "" for only when somebody asks for one."""
     keep: int
-    """How many backups to keep, at least 1. As many of those that restores take of what they replace stay as well."""
+    """How many backups to keep, at least 1. As many of those that restores take of what they replace stay as well, and
+    all that are newer than the oldest backup."""
     volume_size: str
     """Size of the volume, a quantity; only a new volume takes it."""
     storage_class: str

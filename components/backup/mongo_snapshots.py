@@ -25,8 +25,8 @@ from components.pods import Identity, Placement, Resources, pod_security
 SNAPSHOT_SCRIPT = Path(__file__).with_name("snapshot.js")
 # mongosh, which only sends a few small requests.
 SNAPSHOT_RESOURCES = Resources(cpu=("100m",), memory=("128Mi", "256Mi"), disk=("1Mi", "64Mi"))
-# Seconds that a driver may take: it may copy the whole volume to another store first. The script ends before its Job
-# does, so that its last line can say which snapshot was not ready.
+# Seconds that a driver may take: it may copy the whole volume to another store first. The script of the first pod ends
+# before its Job does, so that its last line can say which snapshot was not ready.
 _READY_SECONDS = DEADLINE - 600
 # Seconds. The snapshot controller reports errors from which it recovers by itself (external-snapshotter, issue 748).
 _ERROR_SECONDS = 120

@@ -37,6 +37,13 @@ function swap(set, header) {
   if (others.length) say(`the archive does not have these, and they are as they were: ${others.join(", ")}`);
 }
 
+// What can be restored, the newest first.
+function show() {
+  const there = archive.list(FOLDER, DATABASE).reverse();
+  for (const { name, verified, documents } of there) say(`${name}, ${verified ? `${documents} documents` : "not verified"}`);
+  return { archives: there.length };
+}
+
 async function restore() {
   const ownName = `mongo-restore-${require("crypto").randomUUID()}`;
   const set = connectToSet(ownName);
@@ -48,11 +55,11 @@ async function restore() {
   const name = archive.find(FOLDER, DATABASE, wanted);
   const { header: text, trailer } = await archive.check(FOLDER, name, DATABASE);
   const header = EJSON.parse(text, { relaxed: false });
-  say(`${name} is whole: ${documentsIn(trailer)} documents`);
+  say(`${name} is whole: ${archive.countDocuments(trailer)} documents`);
 
   const [live, beside] = [set.getDB(DATABASE), set.getDB(BESIDE)];
   let before = null;
-  if (!isEmpty(live)) {
+  if (filled(live).length) {
     before = dump(set, "-before-restore").name;
     say(`backed up what the database holds now, as ${before}`);
   }
@@ -66,8 +73,8 @@ async function restore() {
   swap(set, header);
   archive.endSwap(FOLDER, DATABASE);
   run(beside, { dropDatabase: 1, writeConcern: MAJORITY });
-  const documents = documentsIn(trailer);
+  const documents = archive.countDocuments(trailer);
   return { archive: name, documents, seconds: Math.round(seconds() * 10) / 10, before };
 }
 
-end(restore);
+end(process.env.FROM === "list" ? show : restore);

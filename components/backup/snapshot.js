@@ -131,13 +131,19 @@ function refuseIfFailed(name, snapshot, failing) {
   }
 }
 
-// Only ready ones count and are deleted: one that failed stays for a person to look at.
+// Only ready ones count and are deleted: one that failed stays for a person to look at. Those of a member that was removed
+// count, too.
 async function prune() {
   const newestFirst = (await list())
     .filter(isReady)
     .sort((a, b) => (a.metadata.creationTimestamp < b.metadata.creationTimestamp ? 1 : -1));
-  const of = (claim) => newestFirst.filter((each) => each.spec.source.persistentVolumeClaimName === claim);
-  const old = CLAIMS.flatMap((claim) => of(claim).slice(KEEP)).map((each) => each.metadata.name);
+  const counts = new Map();
+  const isOld = ({ spec: { source } }) => {
+    const claim = source.persistentVolumeClaimName;
+    counts.set(claim, (counts.get(claim) || 0) + 1);
+    return counts.get(claim) > KEEP;
+  };
+  const old = newestFirst.filter(isOld).map((each) => each.metadata.name);
   for (const name of old) await request("DELETE", `${SNAPSHOTS}/${name}`);
   return old;
 }

@@ -18,6 +18,7 @@ import pytest
 from tests.engine.conftest import FirstUp
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
+from tools.measuring import until
 
 EXACT = "{promoteValues: false, promoteLongs: false, bsonRegExp: true}"
 # One document with every type that a driver of today writes, and numbers whose type JavaScript would lose.
@@ -34,7 +35,7 @@ IDLE = {"spec": {"template": {"spec": {"containers": [{"name": "restore", "comma
 
 
 def tool(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make backup`, or `make restore` with the name of an archive."""
+    """`make backup`, `make backups`, or `make restore` with the name of an archive."""
     return subprocess.run(
         [sys.executable, "-m", "tools.backup", *arguments],
         cwd=program.folder,
@@ -61,6 +62,14 @@ def restore(program: Program, archive: str) -> str:
     done = tool(program, "restore", archive)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def restoring_pod(program: Program, logged: str) -> str:
+    """The pod of a restore that runs, once its log holds that text; "" before."""
+    restoring = "--selector=app.kubernetes.io/component=restore,job-name!=shell"
+    running = (restoring, "--field-selector=status.phase=Running")
+    pods = program.kubectl("get", "pods", *running, "--output=jsonpath={.items[*].metadata.name}").split()
+    return next((pod for pod in pods if logged in program.kubectl("logs", pod, check=False)), "")
 
 
 def content(program: Program) -> dict[str, list[str]]:
@@ -111,10 +120,7 @@ class Shell:
         patch = ("patch", "--local", "--filename=-", "--type=strategic", f"--patch={json.dumps(IDLE)}", "--output=json")
         job = self._kubectl(*patch, stdin=self._kubectl(*create))
         self._kubectl("create", "--filename=-", stdin=job)
-        eventually(
-            "the pod is there", lambda: self._kubectl("get", "pods", "--selector=job-name=shell", "--output=name")
-        )
-        self._kubectl("wait", "--for=condition=Ready", "pod", "--selector=job-name=shell", "--timeout=60s")
+        self._kubectl("wait", "job/shell", "--for=jsonpath={.status.ready}=1", "--timeout=60s")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,6 +175,9 @@ def test_latest_is_the_last_backup_also_after_a_restore_whose_replaced_data_can_
     assert archive in restore(program, "latest"), "run twice, it restores the same"
     assert content(program) == before
     (undo,) = re.findall(r"make restore FROM=(\S+)", printed)
+    listed = tool(program, "list").stdout
+    assert re.search(rf"\] {archive}, \d+ documents$", listed, re.MULTILINE), listed
+    assert f"] {undo}, not verified\n" in listed
     restore(program, undo)
     assert content(program) == late
 
@@ -262,16 +271,12 @@ def test_a_restore_that_is_killed_runs_again_and_converges(program: Program) -> 
     printed: list[str] = []
     thread = threading.Thread(target=lambda: printed.append(restore(program, archive)))
     thread.start()
-    running = ("get", "pods", "--selector=app.kubernetes.io/component=restore,job-name!=shell", "--output=name")
-
-    def is_restoring() -> bool:
-        pods = program.kubectl(*running, "--field-selector=status.phase=Running").split()
-        return any("backed up what" in program.kubectl("logs", pod, check=False) for pod in pods)
-
-    eventually("the live database was backed up", is_restoring)
-    for pod in program.kubectl(*running, "--field-selector=status.phase=Running").split():
-        program.kubectl("delete", pod, "--grace-period=0", "--force")
+    pod = until("the live database was backed up", lambda: restoring_pod(program, "backed up what"))
+    program.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
     thread.join()
+    of_job = f"--selector=job-name={pod.rpartition('-')[0]}"
+    (second,) = program.kubectl("get", "pods", of_job, "--output=jsonpath={.items[*].metadata.name}").split()
+    assert second != pod
     assert printed, "the Job started another pod, which ended the work"
     assert content(program) == before
     assert "pacman_restore" not in databases(program)
@@ -290,7 +295,9 @@ def test_a_full_volume_is_reported_and_the_older_backup_stays(program: Program) 
             del volume["persistentVolumeClaim"]
             volume["emptyDir"] = {"medium": "Memory", "sizeLimit": "1Mi"}
     script = " ".join(container["command"])
-    after = f"{script} || code=$?; ls -A /backup; cd /backup; sha256sum --check --quiet *.sha256; exit $code"
+    # Each line says what it is: the log mixes the two streams of the script in any order.
+    listed = "for file in $(ls -A); do echo left: $file; done"
+    after = f"{script} || code=$?; cd /backup; {listed}; sha256sum --check --quiet *.sha256; exit $code"
     pod["initContainers"] = [
         container | {"name": "older"},
         container | {"name": "filler", "command": ["bash", "-c", "cat /dev/zero > /backup/filler; true"]},
@@ -301,7 +308,7 @@ def test_a_full_volume_is_reported_and_the_older_backup_stays(program: Program) 
     log = program.kubectl("logs", "job/full", "--container=backup")
     program.kubectl("delete", "job", "full", "--wait=false")
     assert "error: the backup volume, claim mongo-backup, is full (0 MB free)" in log
-    left = log.split("Lower backupKeep")[1].splitlines()[1:]
+    left = [line.removeprefix("left: ") for line in log.splitlines() if line.startswith("left: ")]
     (archive,) = (file for file in left if file.endswith(".ejson.gz"))
     assert set(left) == {"filler", archive, f"{archive}.sha256", archive.replace(".ejson.gz", ".verified")}
 
@@ -309,10 +316,12 @@ def test_a_full_volume_is_reported_and_the_older_backup_stays(program: Program) 
 def test_the_newest_backups_are_kept_and_so_are_as_many_of_replaced_data(shell: Shell) -> None:
     files = [f"pacman-2026010{day}T031700Z-00000{day}" for day in range(1, 9)]
     replaced = [f"pacman-2026010{day}T120000Z-00000{day}-before-restore" for day in range(1, 5)]
+    # As a restore makes them that was killed and ran again, four times.
+    again = [f"pacman-20260108T12000{run}Z-00000{run}-before-restore" for run in range(4)]
     # The seventh was not verified, so it does not push out a good one.
     verified = [name for name in files if name != files[6]]
     made = "; ".join(
-        [f"touch {name}.ejson.gz {name}.ejson.gz.sha256" for name in files + replaced]
+        [f"touch {name}.ejson.gz {name}.ejson.gz.sha256" for name in files + replaced + again]
         + [f"echo '{{}}' > {name}.verified" for name in verified]
         + ["touch keep.txt pacman-20260101T031700Z-000001.txt"]
     )
@@ -320,10 +329,20 @@ def test_the_newest_backups_are_kept_and_so_are_as_many_of_replaced_data(shell: 
     deleted = json.loads(
         shell(f'mkdir /tmp/kept; cd /tmp/kept; {made}; mongosh --quiet --norc --nodb --eval "{prune}"')
     )
-    assert set(deleted) == {*files[:4], replaced[0]}
+    assert set(deleted) == {*files[:4], *replaced}
     there = set(shell("ls /tmp/kept").split())
-    assert {each.removesuffix(".ejson.gz") for each in there if each.endswith(".gz")} == {*files[4:], *replaced[1:]}
+    assert {each.removesuffix(".ejson.gz") for each in there if each.endswith(".gz")} == {*files[4:], *again}
     assert {"keep.txt", "pacman-20260101T031700Z-000001.txt"} <= there
+
+
+def test_an_archive_is_found_whatever_the_name_of_its_database(shell: Shell) -> None:
+    name = "my-shop-20260101T031700Z-000001"
+    script = "const a = require('/scripts/archive.js'); print(a.find('/tmp/shop', 'my-shop', 'latest'))"
+    made = f"mkdir /tmp/shop; cd /tmp/shop; touch {name}.ejson.gz {name}.ejson.gz.sha256; echo '{{}}' > {name}.verified"
+    # `my` is another database, whose archives are none of these.
+    other = "const a = require('/scripts/archive.js'); print(a.list('/tmp/shop', 'my').length)"
+    found = shell(f'{made}; for each in "{script}" "{other}"; do mongosh --quiet --norc --nodb --eval "$each"; done')
+    assert found.split() == [name, "0"]
 
 
 def test_what_a_killed_backup_left_is_removed_once_no_backup_can_be_writing_it(program: Program, shell: Shell) -> None:
@@ -336,7 +355,9 @@ def test_what_a_killed_backup_left_is_removed_once_no_backup_can_be_writing_it(p
     shell(f"rm /backup/{new}.writing")
 
 
-def test_a_database_that_lost_its_scores_is_no_backup_although_somebody_plays(program: Program, shell: Shell) -> None:
+def test_a_database_that_lost_its_scores_is_not_backed_up_even_if_somebody_plays(
+    program: Program, shell: Shell
+) -> None:
     archive = back_up(program)
     archives = shell.files()
     program.mongosh("print(JSON.stringify(db.dropDatabase().ok))", as_root=True)
@@ -355,30 +376,53 @@ def test_a_database_that_lost_its_scores_is_no_backup_although_somebody_plays(pr
     back_up(program)
 
 
-def test_a_restore_that_was_killed_between_two_collections_is_no_backup_and_goes_on_with_its_archive(
+def test_a_restore_that_was_killed_between_two_collections_is_not_backed_up_and_goes_on_with_its_archive(
     program: Program, shell: Shell
 ) -> None:
-    assert program.game.save("before-the-swap", 1)
+    """Its Job is deleted, so that no other pod goes on with it."""
+    program.mongosh("for (let n = 100; n < 160; n++) db[`many${n}`].insertOne({_id: n}); print(1)", as_root=True)
     archive, before = back_up(program), content(program)
-    later = back_up(program)
-    mark = json.dumps({"archive": archive, "before": later})
-    shell(f"echo '{mark}' > /backup/pacman.restoring.json")
-    assert program.game.save("half", 2)
+    back_up(program)
+    assert program.game.save("replaced", 2)
+    thread = threading.Thread(target=lambda: tool(program, "restore", archive))
+    thread.start()
+    pod = until("a collection is replaced", lambda: restoring_pod(program, "replaced "))
+    program.kubectl("delete", "job", pod.rpartition("-")[0], "--wait=false")
+    program.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    thread.join()
+
+    mark = json.loads(shell("cat /backup/pacman.restoring.json"))
+    assert mark["archive"] == archive
     refused = tool(program)
     assert refused.returncode == 1
     assert f"the restore of {archive} was interrupted while it replaced collections" in refused.stderr
     files = shell.files()
     printed = restore(program, "latest")
     assert f"{archive}: restored" in printed
-    assert f"make restore FROM={later}" in printed, "the way back is the one of its beginning"
+    assert f"make restore FROM={mark['before']}" in printed, "the way back is the one of its beginning"
     assert content(program) == before
-    new = shell.files() - files
     assert files - shell.files() == {"pacman.restoring.json"}
+    new = shell.files() - files - {"pacman.restored.json"}
     assert new, "what the database held meanwhile"
     assert all("-before-restore" in each for each in new)
+    drop(program, *(f"many{n}" for n in range(100, 160)))
 
 
-def test_seconds_for_a_database_of_some_megabytes(program: Program) -> None:
+def test_a_backup_during_which_a_restore_ends_reads_again_from_the_start(program: Program, shell: Shell) -> None:
+    """The file that a restore leaves is written here, as soon as the backup has begun its own."""
+    fill = "db.many.insertMany([...Array(50000).keys()].map((i) => ({_id: i, name: `player-${i}`})))"
+    program.mongosh(f"{fill}; print(1)", as_root=True)
+    wait = "until compgen -G '/backup/*.writing' >/dev/null || [ $SECONDS -gt 60 ]; do :; done"
+    with ThreadPoolExecutor() as pool:
+        restoring = pool.submit(shell, f"{wait}; echo '{{}}' >/backup/pacman.restored.json")
+        done = tool(program)
+        restoring.result()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "reading again from the start: a restore replaced collections meanwhile" in done.stdout
+    drop(program, "many")
+
+
+def test_a_database_of_some_megabytes_is_backed_up_and_restored(program: Program) -> None:
     """`BACKUP_MEGABYTES=1000 … -s` gives the numbers of docs/backup.md. The documents are like those of the game."""
     megabytes = int(os.environ.get("BACKUP_MEGABYTES", "1"))
     score = """{name: `player-${i % 5000}`, cloud: "unknown", zone: "eu-west-1", host: "minikube", score: i % 90000,

@@ -73,7 +73,7 @@ def test_a_backup_shows_that_it_was_verified_and_one_that_fails_after_it_shows_w
     well.kubectl("wait", "job/bad", "--for=condition=Failed", "--timeout=100s")
     code, printed = status(well)
     assert code == 1
-    assert lines(printed)["backup"] == ("!", "bad of 0 min ago failed: error: on purpose")
+    assert lines(printed)["backup"] == ("!", "bad of 0 min ago failed: on purpose")
     well.kubectl("delete", "job", "good", "bad")
 
 

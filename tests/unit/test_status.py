@@ -240,6 +240,16 @@ def test_df_is_read_as_it_prints_it() -> None:
         Disk.of("df: /data/db: Input/output error\n")
 
 
+def test_a_change_of_the_game_that_does_not_come_up_needs_a_person_although_the_old_pods_are_ready() -> None:
+    stuck = game(2, 2)
+    stuck["status"]["conditions"] = [
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"},
+        {"type": "Available", "status": "True"},
+    ]
+    (found,) = bad(seen(objects=[stuck]))
+    assert found.text == "2 of 2 pods ready; the last change is stuck: ProgressDeadlineExceeded"
+
+
 @pytest.mark.parametrize(("ready", "desired"), [(1, 2), (0, 2), (0, 0)])
 def test_a_game_with_too_few_pods_or_none_needs_a_person(ready: int, desired: int) -> None:
     (found,) = bad(seen(objects=[game(ready, desired)]))
@@ -386,7 +396,14 @@ def test_a_failed_backup_after_the_last_good_one_needs_a_person() -> None:
 def test_a_failed_backup_says_why_in_the_last_words_of_its_pod() -> None:
     said = backup_pod("[0.2 s] wrote 1 MB\nerror: No space left on device\n", "mongo-backup-2", code=1)
     _, (_, text, _) = told(cron_job(), backup(NIGHT, "Failed", "mongo-backup-2"), said)
-    assert text == "mongo-backup-2 of 9 h 0 min ago failed: error: No space left on device"
+    assert text == "mongo-backup-2 of 9 h 0 min ago failed: No space left on device"
+
+
+def test_a_killed_backup_says_what_kubernetes_says_and_not_what_it_was_doing() -> None:
+    said = backup_pod("[0.2 s] read 5 documents\n", "mongo-backup-2", code=137)
+    said["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
+    _, (_, text, _) = told(cron_job(), backup(NIGHT, "Failed", "mongo-backup-2"), said)
+    assert text.endswith(" ago failed: OOMKilled, exit code 137, after: [0.2 s] read 5 documents")
 
 
 def test_a_failed_backup_before_the_last_good_one_is_history() -> None:
@@ -403,14 +420,27 @@ def test_snapshots_have_their_age_and_a_failure_since_needs_a_person() -> None:
         thing("Job", name, ("CronJob", "mongo-snapshot"), status=backup(began, condition)["status"])
         for name, began, condition in (("taken", NIGHT - DAY, "Complete"), ("failed", NIGHT, "Failed"))
     )
-    stack = (cron_job(), backup(NIGHT), backup_pod(json.dumps(REPORT)), thing("CronJob", "mongo-snapshot", spec={}))
+    snapshots = thing("CronJob", "mongo-snapshot", spec={"schedule": "0 3 * * *"})
+    stack = (cron_job(), backup(NIGHT), backup_pod(json.dumps(REPORT)), snapshots)
+    snapshots["metadata"]["creationTimestamp"] = at(NOW - HOUR)
     assert told(*stack)[1][:2] == ("✓", "none yet")
     assert told(*stack, taken)[1][0] == "✓"
+    snapshots["metadata"]["creationTimestamp"] = at(NOW - 3 * DAY)
+    assert told(*stack)[1] == (
+        "!",
+        "none yet; 2 are due since, by the schedule 0 3 * * *",
+        "kubectl describe cronjob mongo-snapshot",
+    )
+    snapshots["spec"]["suspend"] = True
+    assert told(*stack)[1] == ("!", "none yet; the CronJob is suspended", "pulumi up --refresh")
+    snapshots["spec"] = {"suspend": True, "schedule": "0 0 30 2 *"}
+    assert told(*stack)[1][:2] == ("✓", "none yet"), "somebody takes them by hand"
+    snapshots["spec"] = {"schedule": "0 3 * * *"}
     ended = {"name": "snapshot", "state": {"terminated": {"exitCode": 1, "message": "error: disk quota\n"}}}
     pod = thing("Pod", "failed-1", ("Job", "failed"), status={"containerStatuses": [ended]})
     _, (mark, age, _), after = told(*stack, taken, failed, pod)
     assert (mark, age) == ("✓", "32 h 59 min old")
-    assert after == ("!", "failed of 9 h 0 min ago failed: error: disk quota", "kubectl logs job/failed")
+    assert after == ("!", "failed of 9 h 0 min ago failed: disk quota", "kubectl logs job/failed")
 
 
 def test_jobs_of_others_are_no_backups() -> None:
@@ -530,10 +560,11 @@ def program(file: Path, script: str) -> None:
     file.chmod(0o755)
 
 
-def status(path: Path) -> tuple[int, str]:
+def status(path: Path, **variables: str) -> tuple[int, str]:
     """Exit code and output of the command, with no other programs than those of the folder."""
     command = [sys.executable, "-m", "tools.status"]
-    env = os.environ | {"PATH": f"{path}:/bin"}
+    others = {name: value for name, value in os.environ.items() if name != "PULUMI_STACK"}
+    env = others | {"PATH": f"{path}:/bin"} | variables
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.returncode, done.stdout
@@ -565,6 +596,8 @@ def test_what_needs_a_person_has_the_command_below_it_and_exit_code_1(path: Path
     assert lines[0] == "Namespace namespace, context context"
     assert [each[0] for each in lines[1:]] == ["!", " ", "!", " "]
     assert lines[2].strip() == "pulumi up"
+    _, printed = status(path, PULUMI_STACK="prod")
+    assert printed.splitlines()[2].strip() == "pulumi up --stack prod"
 
 
 def test_a_pod_that_may_not_be_entered_cannot_be_told_and_one_that_fails_needs_a_person(path: Path) -> None:

@@ -37,7 +37,10 @@ def main() -> int:
     for line in lines:
         print(f"{line.mark} {line.what:{width}}  {line.text}")
         if line.mark == "!":
-            print(f"  {'':{width}}  {line.helps}")
+            # Whoever types it may have selected another stack.
+            stack = f" --stack {os.environ['PULUMI_STACK']}" if os.environ.get("PULUMI_STACK") else ""
+            helps = re.sub("(pulumi [^&]+?)(?= &&|$)", rf"\1{stack}", line.helps)
+            print(f"  {'':{width}}  {helps}")
     return screen.exit_code(lines)
 
 

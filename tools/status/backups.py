@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -23,10 +24,11 @@ _MAX_PERIODS = 2
 def lines(seen: Seen, now: datetime) -> Iterator[Line]:
     """The last backup, the last snapshots, and what failed since."""
     yield from _backups(seen, now)
-    if seen.named("CronJob", SNAPSHOTS):
+    if (cron_job := seen.named("CronJob", SNAPSHOTS)) is not None:
         complete, failed = _ended(seen, SNAPSHOTS)
-        text = f"{_age(now - _time(complete[-1]['status']['completionTime']))} old" if complete else "none yet"
-        yield Line("snapshot", text)
+        last = complete[-1] if complete else None
+        line = Line("snapshot", f"{_age(now - _time(last['status']['completionTime']))} old" if last else "none yet")
+        yield _not_as_planned(seen, cron_job, last, line, now) or line
         yield from _failed_since(seen, "snapshot", complete, failed, now)
 
 
@@ -56,23 +58,35 @@ def _failed_since(seen: Seen, what: str, complete: list[Object], failed: list[Ob
 def _last(seen: Seen, cron_job: Object, job: Object | None, now: datetime) -> Line:
     """The line of the last backup, or of none."""
     text, verified = _told(seen, job, now)
-    spec = cron_job["spec"]
-    if spec.get("suspend") and spec["schedule"] == _NEVER:
+    if cron_job["spec"].get("suspend") and cron_job["spec"]["schedule"] == _NEVER:
         enable = "pulumi config set backupSchedule '17 3 * * *' && pulumi up"
         return Line("backup", f"{text}; no schedule: backupSchedule is empty", "!", enable)
+    line = Line("backup", text)
+    if wrong := _not_as_planned(seen, cron_job, job, line, now):
+        return wrong
+    if job and verified is False:
+        return replace(line, mark="!", helps=f"{seen.kubectl} logs job/{job['metadata']['name']}")
+    return line
+
+
+def _not_as_planned(seen: Seen, cron_job: Object, job: Object | None, line: Line, now: datetime) -> Line | None:
+    """What becomes of a line if its CronJob is suspended, or has asked for more since the last Job; else None."""
+    spec = cron_job["spec"]
     if spec.get("suspend"):
-        return Line("backup", f"{text}; the CronJob is suspended", "!", "pulumi up --refresh")
+        # Without a schedule, somebody takes them by hand.
+        if spec["schedule"] == _NEVER:
+            return None
+        return replace(line, text=f"{line.text}; the CronJob is suspended", mark="!", helps="pulumi up --refresh")
     since = _began(job) if job else _time(cron_job["metadata"]["creationTimestamp"])
     try:
         due = len(list(islice(runs(spec["schedule"], spec.get("timeZone", ""), since, now), _MAX_PERIODS)))
     except ValueError as problem:
-        return Line("backup", f"{text}; {problem}", "?")
-    if due == _MAX_PERIODS:
-        helps = f"{seen.kubectl} describe cronjob {CRON_JOB}"
-        return Line("backup", f"{text}; {due} are due since, by the schedule {spec['schedule']}", "!", helps)
-    if job and verified is False:
-        return Line("backup", text, "!", f"{seen.kubectl} logs job/{job['metadata']['name']}")
-    return Line("backup", text)
+        return replace(line, text=f"{line.text}; {problem}", mark="?")
+    if due < _MAX_PERIODS:
+        return None
+    helps = f"{seen.kubectl} describe cronjob {cron_job['metadata']['name']}"
+    text = f"{line.text}; {due} are due since, by the schedule {spec['schedule']}"
+    return replace(line, text=text, mark="!", helps=helps)
 
 
 def _told(seen: Seen, job: Object | None, now: datetime) -> tuple[str, bool | None]:
@@ -91,29 +105,39 @@ def _told(seen: Seen, job: Object | None, now: datetime) -> tuple[str, bool | No
 def _failed(seen: Seen, what: str, job: Object, now: datetime) -> Line:
     """The line of a Job that failed, with the reason unless its pod is gone."""
     name = job["metadata"]["name"]
-    reasons = [message.strip().splitlines()[-1] for message in _messages(seen, job) if message.strip()]
+    reasons = [why_it_ended(each) for each in _terminated(seen, job)]
     text = ": ".join((f"{name} of {_age(now - _began(job))} ago failed", *reasons[-1:]))
     return Line(what, text, "!", f"{seen.kubectl} logs job/{name}")
 
 
 def _report(seen: Seen, job: Object) -> Object | None:
     """What a complete backup says about itself when it ends; None if its pod is gone."""
-    messages = _messages(seen, job, exit_code=0)
-    if not messages:
+    ended = [each for each in _terminated(seen, job) if each["exitCode"] == 0]
+    if not ended:
         return None
     try:
-        report = json.loads(messages[-1])
+        report = json.loads(ended[-1].get("message", ""))
     except ValueError:
         return {}
     return report if isinstance(report, dict) else {}
 
 
-def _messages(seen: Seen, job: Object, exit_code: int | None = None) -> list[str]:
-    """The last words of the Job's pods that have ended, of those with an exit code if one is given."""
+def why_it_ended(terminated: Object) -> str:
+    """Why a container of a backup or a restore failed: its own reason, or that of Kubernetes if it was killed."""
+    last: str = (terminated.get("message", "").strip().splitlines() or [""])[-1]
+    if last.startswith("error: "):
+        return last.removeprefix("error: ")
+    # The last line of the log is of the work that it was doing then.
+    reason = f"{terminated.get('reason', 'Error')}, exit code {terminated['exitCode']}"
+    return f"{reason}, after: {last}" if last else reason
+
+
+def _terminated(seen: Seen, job: Object) -> list[Object]:
+    """How the containers of the Job's pods have ended."""
     pods = [pod for pod in seen.of("Pod") if owner(pod) == ("Job", job["metadata"]["name"])]
     containers = [each for pod in pods for each in pod["status"].get("containerStatuses") or []]
     ended = [each.get("state", {}).get("terminated") for each in containers if each["name"] in _CONTAINERS]
-    return [each.get("message", "") for each in ended if each and exit_code in (None, each["exitCode"])]
+    return [each for each in ended if each]
 
 
 def _began(job: Object) -> datetime:

@@ -172,7 +172,11 @@ def _game(seen: Seen) -> Line:
         return Line("game", "there is no Deployment pacman", "!", "pulumi up --refresh")
     desired, ready = game["spec"]["replicas"], game["status"].get("readyReplicas", 0)
     helps = f"{seen.kubectl} describe pods --selector app.kubernetes.io/name=pacman"
-    return Line("game", f"{ready} of {desired} pods ready", "✓" if 0 < desired <= ready else "!", helps)
+    # The old pods stay ready where the new ones do not come up.
+    progress = [each for each in game["status"].get("conditions") or [] if each["type"] == "Progressing"]
+    stuck = [f"; the last change is stuck: {each.get('reason')}" for each in progress if each["status"] == "False"]
+    text = "".join((f"{ready} of {desired} pods ready", *stuck))
+    return Line("game", text, "✓" if 0 < desired <= ready and not stuck else "!", helps)
 
 
 def _certificate(seen: Seen, now: datetime) -> Line:
