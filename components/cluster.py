@@ -13,7 +13,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,8 @@ SECONDS = 5
 """Timeout of one request."""
 # A StatefulSet creates its claims within a second or so. A claim that came this many seconds later is another one.
 _NEW_AFTER = 30
+# A cluster that adds nodes on demand needs a few minutes for one.
+_NEW_NODE_SECONDS = 300
 # As long as the provider waits for a StatefulSet, whose pods bring the claims their volumes.
 _BOUND_SECONDS = 600
 _STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
@@ -104,16 +106,36 @@ class RunningMongo:
     """The image in its pod template."""
     ready: frozenset[int] = frozenset()
     """The ordinals of the members that are ready now: primary or secondary."""
+    stuck: frozenset[int] = frozenset()
+    """The ordinals of the members whose pod cannot start: it has no place, or its container waits for a reason."""
+    restarts: bool = False
+    """Whether some members run an older pod template."""
     rotated: int = 0
     """The last rotation of the passwords that has ended; 0 while members restart."""
     claims: frozenset[str] = frozenset()
     """The UIDs of the members' claims that have a volume."""
     new_claim: str = ""
-    """The UID of the first member's claim if no member has its first claim any more: the data of those is lost."""
+    """The UID of the first member's claim if no member has its first claim any more."""
     first_volume_size: str = ""
     """The size with which the StatefulSet creates claims: that of the first `pulumi up`."""
     empty: bool = False
     """Whether nobody has initiated a replica set in these new claims yet."""
+    unbound: bool = False
+    """Whether every member still waits for its first volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What decides whether a pod may run on a node."""
+
+    labels: Mapping[str, str]
+    taints: tuple[Mapping[str, Any], ...]
+    """Those that a pod has to tolerate, without those by which Kubernetes says how the node is at the moment."""
+
+    def takes(self, selector: Mapping[str, str], tolerations: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether it takes a pod with this node selector and these tolerations, when it is well."""
+        tolerated = all(any(_tolerates(each, taint) for each in tolerations) for taint in self.taints)
+        return tolerated and selector.items() <= self.labels.items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +148,8 @@ class Cluster:
     """IngressClass to whose it is."""
     hosts: tuple[TakenHost, ...] | None = None
     """What the Ingresses of all namespaces serve."""
-    nodes: int | None = None
-    """Linux nodes that take any pod."""
+    nodes: tuple[Node, ...] | None = None
+    """The nodes that run Linux."""
     issuers: frozenset[str] | None = None
     """The ClusterIssuers of cert-manager; empty where it is not installed."""
     snapshot_classes: frozenset[str] | None = None
@@ -142,12 +164,13 @@ class Cluster:
     """The UID of the namespace kube-system, which identifies a cluster; "" if RBAC denies the read."""
 
 
-def read(context: str, namespace: str) -> Cluster | None:
+def read(context: str, namespace: str, database: str = "mongo") -> Cluster | None:
     """Reads what the cluster of a context has; None if it does not answer as a cluster does.
 
     Args:
         context: The kubeconfig context.
         namespace: The stack's namespace, to read what already runs there.
+        database: The name of the MongoStatefulSet.
 
     Raises:
         UnknownContextError: There is a kubeconfig, and it has no such context.
@@ -163,10 +186,10 @@ def read(context: str, namespace: str) -> Cluster | None:
                 storage_classes=None if storage is None else _marks(storage),
                 ingress_classes=None if ingress is None else {_name(item): _ingress_class(item) for item in ingress},
                 hosts=None if ingresses is None else tuple(host for item in ingresses for host in _hosts(item)),
-                nodes=None if nodes is None else sum(_takes_pods(node) for node in nodes),
+                nodes=None if nodes is None else tuple(_node(node) for node in nodes if _runs_linux(node)),
                 issuers=None if issuers is None else frozenset(map(_name, issuers)),
                 snapshot_classes=None if snapshots is None else frozenset(map(_name, snapshots)),
-                mongo=_mongo(api, namespace),
+                mongo=_mongo(api, namespace, database),
                 secrets=_secrets(api, namespace),
                 namespace=_namespace_metadata(api, namespace),
                 identity=(_namespace_metadata(api, "kube-system") or {}).get("uid", ""),
@@ -208,7 +231,7 @@ def wait_for_ingress_address(context: str, namespace: str, name: str, seconds: f
                     return entry.get("ip", ""), entry.get("hostname", "")
             if time.monotonic() > end:
                 return "", ""
-            time.sleep(0.5)
+            time.sleep(0.2)
 
 
 def save_default_marks(context: str, names: Iterable[str]) -> Mapping[str, str]:
@@ -463,9 +486,9 @@ def _hosts(item: Mapping[str, Any]) -> Iterator[TakenHost]:
         yield TakenHost(name, ingress_class, rule.get("host", ""), paths, _annotations(item).get(STACK, ""))
 
 
-def _mongo(api: Any, namespace: str) -> RunningMongo | None:  # noqa: ANN401
+def _mongo(api: Any, namespace: str, name: str) -> RunningMongo | None:  # noqa: ANN401
     sets = _list_if_allowed(api, f"/apis/apps/v1/namespaces/{namespace}/statefulsets") or []
-    mongo = next((each for each in sets if _name(each) == "mongo" and is_ours(each["metadata"])), None)
+    mongo = next((each for each in sets if _name(each) == name and is_ours(each["metadata"])), None)
     if mongo is None:
         return None
     claims = _list_if_allowed(api, f"{_NAMESPACES}/{namespace}/persistentvolumeclaims")
@@ -488,9 +511,13 @@ def _running(
     sizes = [claim["spec"]["resources"]["requests"]["storage"] for claim in own if claim]
     is_new = [each is not None and _seconds(each) > _seconds(mongo["metadata"]) + _NEW_AFTER for each in volumes]
     status = mongo.get("status") or {}
-    ready = {_name(pod) for pod in pods if _is_ready(pod)}
-    done = [job for job in jobs if is_ours(job["metadata"]) and (job.get("status") or {}).get("succeeded")]
-    last = max((_seconds({"creationTimestamp": job["status"]["completionTime"]}) for job in done), default=0.0)
+    ordinals = {f"{_name(mongo)}-{ordinal}": ordinal for ordinal in range(members)}
+    own_pods = [pod for pod in pods if _name(pod) in ordinals]
+    ready = frozenset(ordinals[_name(pod)] for pod in own_pods if _is_ready(pod))
+    bound = frozenset(claim["metadata"]["uid"] for claim in own if claim and claim["spec"].get("volumeName"))
+    own_jobs = [job for job in jobs if is_ours(job["metadata"]) and _instance(job) == _name(mongo)]
+    done = [job for job in own_jobs if (job.get("status") or {}).get("succeeded")]
+    last = max((_time(job["status"]["completionTime"]) for job in done), default=0.0)
     rotations = [int(_annotations(job)[ROTATION]) for job in done if ROTATION in _annotations(job)]
     # While members restart, some still have the old keyfile.
     restarts = status.get("currentRevision") != status.get("updateRevision")
@@ -500,11 +527,15 @@ def _running(
         volume_size=max(sizes, key=quantities.parse, default=first_size),
         first_volume_size=first_size,
         image=next((each["image"] for each in containers if each["name"] == "mongo"), ""),
-        ready=frozenset(ordinal for ordinal in range(members) if f"{_name(mongo)}-{ordinal}" in ready),
+        ready=ready,
+        stuck=frozenset(ordinals[_name(pod)] for pod in own_pods if _is_stuck(pod)),
+        restarts=restarts,
         rotated=0 if restarts else max(rotations, default=0),
-        claims=frozenset(claim["metadata"]["uid"] for claim in own if claim and claim["spec"].get("volumeName")),
+        claims=bound,
+        unbound=all(own) and not bound and not any(is_new),
         new_claim=volumes[0]["uid"] if volumes[0] and all(is_new) else "",
-        empty=all(each and _seconds(each) > last for each in volumes) and all(is_new),
+        # A member that is ready belongs to a set. Its data may be a copy, of which no new claim tells.
+        empty=all(each and _seconds(each) > last for each in volumes) and all(is_new) and not ready,
     )
 
 
@@ -513,16 +544,51 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def _is_stuck(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod cannot start as things are: no node takes it, or its image or its process fails again and again."""
+    status = pod.get("status") or {}
+    unplaced = [each for each in status.get("conditions") or [] if each["type"] == "PodScheduled"]
+    since = [_time(each["lastTransitionTime"]) for each in unplaced if each["status"] == "False"]
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    waiting = [((each.get("state") or {}).get("waiting") or {}).get("reason") for each in containers]
+    fails = not set(waiting) <= {None, "ContainerCreating", "PodInitializing"}
+    return fails or any(time.time() - each > _NEW_NODE_SECONDS for each in since)
+
+
+def _instance(item: Mapping[str, Any]) -> str:
+    """The database that an object belongs to."""
+    return str((item["metadata"].get("labels") or {}).get("app.kubernetes.io/instance", ""))
+
+
 def _seconds(metadata: Mapping[str, Any]) -> float:
     """When an object was created, in seconds of Unix time."""
-    return datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
+    return _time(metadata["creationTimestamp"])
 
 
-def _takes_pods(node: Mapping[str, Any]) -> bool:
-    if (node["metadata"].get("labels") or {}).get("kubernetes.io/os", "linux") != "linux":
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _runs_linux(node: Mapping[str, Any]) -> bool:
+    labels: Mapping[str, str] = node["metadata"].get("labels") or {}
+    return labels.get("kubernetes.io/os", "linux") == "linux"
+
+
+def _node(node: Mapping[str, Any]) -> Node:
+    taints = tuple(
+        taint
+        for taint in node["spec"].get("taints") or []
+        if taint["effect"] in ("NoSchedule", "NoExecute") and not taint["key"].startswith("node.kubernetes.io/")
+    )
+    return Node(node["metadata"].get("labels") or {}, taints)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """As Kubernetes has it: without a key it tolerates every taint, without an effect every effect."""
+    if toleration.get("key", "") not in ("", taint["key"]) or toleration.get("effect", "") not in ("", taint["effect"]):
         return False
-    taints = node["spec"].get("taints") or []
-    return not any(taint["effect"] in ("NoSchedule", "NoExecute") for taint in taints)
+    same: bool = toleration.get("value", "") == taint.get("value", "")
+    return same or toleration.get("operator") == "Exists"
 
 
 def _request(api: Any, method: str, path: str, headers: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401

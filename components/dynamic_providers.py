@@ -50,7 +50,7 @@ class NamespaceProvider(_Provider):
         if not _olds.get("namespace"):
             owner = news["owner"]
             return CheckResult(news, [CheckFailure("", _taken(news))] if owner and owner != UNKNOWN else [])
-        reason = _moved(_olds, news)
+        reason = _why_not_moved(_olds, news)
         # The namespace belongs to this stack by now. If the cluster's UID is not known, it counts as the same cluster.
         kept = {**news, "owner": "", "cluster": news["cluster"] or _olds.get("cluster", "")}
         return CheckResult(kept, [CheckFailure("", reason)] if reason else [])
@@ -190,7 +190,7 @@ class DefaultMarksProvider(_Provider):
             ) from None
 
 
-def _moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
+def _why_not_moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Why a stack may not go where its config says; "" if that is where it is."""
     namespace, context = (f'{_project(wanted)}:{key} is "{wanted[key]}"' for key in ("namespace", "context"))
     if was["namespace"] != wanted["namespace"]:
@@ -254,24 +254,27 @@ def _would_lose_data(was: dict[str, Any], wanted: dict[str, Any], asked: str, ru
         if len(away) * 2 >= asks:
             why = f"must be {members} until {' and '.join(away)} {'is' if len(away) == 1 else 'are'} ready, since the"
             yield line("mongoMembers", asks, f"{why} members that stay would have no majority")
+    # Kubernetes changes no claim template, so the StatefulSet would go on asking for what it cannot get.
+    anew = "; no member has ever had a volume: `pulumi destroy`, see docs/operations.md, and `pulumi up` begin anew"
+    anew = anew if runs.get("unbound") else ""
     if wanted["storageClass"] != was["storageClass"]:
         why = f"must stay {was['storageClass']}, since volumes do not change their class; set mongoStorageClass to it"
-        yield line("mongoStorageClass", wanted["storageClass"], why)
+        yield line("mongoStorageClass", wanted["storageClass"], why + anew)
     # If the cluster refused what the state has, the volumes have the old size. If somebody else has enlarged them, the
     # config may still have its own size.
     size = min((was, runs or was), key=lambda each: quantities.parse(each["volumeSize"]))["volumeSize"]
     if quantities.parse(wanted["volumeSize"]) < quantities.parse(size):
-        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {size} or more: no volume shrinks")
+        yield line("mongoVolumeSize", wanted["volumeSize"], f"must be {size} or more: no volume shrinks{anew}")
     done, turn = int(was.get("rotation", 0)), int(wanted["rotation"])
     if turn not in (done, done + 1):
         yield line("passwordRotation", turn, f"must be {done}, or {done + 1} to change the passwords")
     elif turn > done > int(runs.get("rotated", 0)):
         why = (
             f"must stay {done}: that rotation has not finished, and the old passwords are still in use; set {done}, and"
-            " run `pulumi up` until it succeeds"
+            " run `pulumi up --refresh` until it succeeds"
         )
         yield line("passwordRotation", turn, why)
-    yield from _versions(was, wanted, asked, line)
+    yield from _versions(was, wanted, asked, runs, line)
 
 
 def _deployed(was: dict[str, Any], runs: dict[str, Any]) -> int:
@@ -280,7 +283,11 @@ def _deployed(was: dict[str, Any], runs: dict[str, Any]) -> int:
 
 
 def _versions(
-    was: dict[str, Any], wanted: dict[str, Any], asked: str, line: Callable[[str, object, str], str]
+    was: dict[str, Any],
+    wanted: dict[str, Any],
+    asked: str,
+    runs: dict[str, Any],
+    line: Callable[[str, object, str], str],
 ) -> Iterator[str]:
     """Why the database must not change its version.
 
@@ -290,11 +297,15 @@ def _versions(
     compatible = was.get("compatibility") or was["line"]
     if not compatible:  # deployed before there was a guard, from an image without a version in its tag
         return
+    half_done = runs and (runs.get("restarts") or len(runs["ready"]) < int(wanted["members"]))
     if asked and _numbers(asked) < _numbers(compatible):
         why = f"must be {compatible}, or empty: MongoDB supports no way back"
         yield line("mongoFeatureCompatibility", asked, why)
     elif asked not in ("", compatible) and not asked == was["line"] == wanted["line"]:
         why = f"must stay {compatible} until MongoDB {asked} has been deployed: first `pulumi up` with that mongoImage"
+        yield line("mongoFeatureCompatibility", asked, why)
+    elif asked not in ("", compatible) and half_done:
+        why = f"must stay {compatible} until every member is ready and runs MongoDB {asked}"
         yield line("mongoFeatureCompatibility", asked, why)
     first, last = _numbers(compatible), _numbers(wanted["line"])
     if last < first:

@@ -8,7 +8,7 @@ import pulumi
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 """The labels of every object."""
 STACK = "pacman/stack"
-"""Annotation of a namespace: project and stack that created it. No label: a stack's name may be too long for one."""
+"""Annotation of a namespace and of an Ingress: project and stack that created it. A label may be too short for it."""
 MEMBERS = "pacman/members"
 """Annotation of the StatefulSet: how many members its replica set was last deployed with."""
 ROTATION = "pacman/rotation"

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
@@ -187,7 +188,9 @@ def _wait_for_address(context: str, namespace: str, name: str) -> tuple[str, str
     try:
         address = cluster.wait_for_ingress_address(context, namespace, name, seconds)
     except Exception as problem:  # the game runs, and the hint says how to reach it
-        pulumi.log.warn(f"cannot read the address of the Ingress {name}: {cluster.reason(problem)}")
+        gone = isinstance(problem, cluster.RefusedError) and problem.status == HTTPStatus.NOT_FOUND
+        hint = ". The stack has it: `pulumi up --refresh` creates again what somebody has deleted" if gone else ""
+        pulumi.log.warn(f"cannot read the address of the Ingress {name}: {cluster.reason(problem)}{hint}")
         return "", ""
     if seconds and not any(address):
         pulumi.log.warn(

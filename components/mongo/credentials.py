@@ -116,7 +116,7 @@ def _two_in_turn(
 
 
 def _keyfile(keys: list[pulumi.Output[str]]) -> pulumi.Output[str]:
-    """One key as it is, two as a YAML list: a member uses the first, and accepts both."""
+    """One key as it is, two as a YAML list: a member tries the first, then the second, and accepts both."""
     if len(keys) == 1:
         return keys[0]
     return pulumi.Output.format("- {0}\n- {1}\n", *keys)

@@ -69,6 +69,8 @@ def _as_inputs(runs: RunningMongo | None) -> dict[str, object]:
         "volumeSize": runs.volume_size,
         "rotated": runs.rotated,
         "ready": sorted(runs.ready),
+        "restarts": runs.restarts,
+        "unbound": runs.unbound,
     }
 
 

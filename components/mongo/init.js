@@ -36,6 +36,8 @@ const FIRST_START_MS = 60000;
 const PATIENCE_MS = 3000;
 const IMPATIENT_FOR_MS = 15000;
 const MAJORITY = { w: "majority", wtimeout: 60000 };
+const LIMIT_MS = Number(process.env.LIMIT_SECONDS) * 1000;
+const began = Date.now();
 
 // One connection for each target: a new one for each try would fill the container's memory before the database is up.
 const connections = new Map();
@@ -68,29 +70,42 @@ function run(db, command) {
   }
 }
 
-// Tries until `attempt` returns something; the Job's deadline ends it. Says what it waits for, once for each reason.
+// Ends the script with one line, which is the message of the container.
+function refuse(message) {
+  fs.writeSync(2, `error: ${message}\n`);
+  process.exit(1);
+}
+
+// Tries until `attempt` returns something. Says what it waits for, once for each reason, and gives up before the Job's
+// deadline, with which Kubernetes would delete the pod and what it has said.
 function until(what, attempt) {
   let said = "";
   for (;;) {
-    let reason = "not yet";
+    let [reason, detail] = ["not yet", ""];
     try {
       const result = attempt();
       if (result) return result;
     } catch (error) {
-      if (error.fatal) throw error;
       reason = error.codeName || error.name || "error";
+      detail = error.message && error.message !== reason ? ` (${error.message})` : "";
     }
     if (reason !== said) print(`waiting for ${what}: ${reason}`);
     said = reason;
+    if (Date.now() - began > LIMIT_MS) refuse(`waited ${LIMIT_MS / 1000} s for ${what}: ${reason}${detail}`);
     sleep(WAIT_MS);
   }
+}
+
+// A reply, or an error if the server refused; some codes may be none.
+function accepted(reply, ...codes) {
+  if (reply.ok || codes.includes(reply.code)) return reply;
+  throw Object.assign(new Error(reply.errmsg), { code: reply.code, codeName: reply.codeName });
 }
 
 // Tries a command until the server does it. What it answers meanwhile is told as the reason of the wait.
 function done(what, db, command) {
   return until(what, () => {
-    const reply = run(db, command);
-    if (!reply.ok) throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
+    const reply = accepted(run(db, command));
     return reply;
   });
 }
@@ -98,13 +113,7 @@ function done(what, db, command) {
 // The config of the set that a member knows, or null if it says that it knows none. Anything else is no answer.
 function knownConfig(member, timeout) {
   const reply = run(admin(member, "directConnection=true", timeout), { replSetGetConfig: 1 });
-  if (reply.ok) return reply.config;
-  if (reply.code === NOT_YET_INITIALIZED) return null;
-  throw Object.assign(new Error(reply.errmsg), { code: reply.code, codeName: reply.codeName });
-}
-
-function refuse(message) {
-  throw Object.assign(new Error(message), { fatal: true });
+  return accepted(reply, NOT_YET_INITIALIZED).config || null;
 }
 
 // A volume of a removed member may hold an old config: the newest is that of the set that lives.
@@ -148,7 +157,6 @@ function hasPrimary(config) {
 // The config of the set that is there; null if every member says that it knows none. A member that does not answer may
 // know one, so it is waited for, unless the set has a primary without it.
 function findConfig() {
-  const began = Date.now();
   const absent = new Set();
   const found = until("the members to answer", () => {
     const heard = new Map();
@@ -162,7 +170,7 @@ function findConfig() {
         } catch (error) {
           // There is no such pod; one that the program declares will come.
           if (others.includes(member) && /ENOTFOUND/.test(error.message)) absent.add(member);
-          else silent = silent || whySilent(member, error, began);
+          else silent = silent || whySilent(member, error);
         }
       }
     };
@@ -176,7 +184,7 @@ function findConfig() {
   return found.config;
 }
 
-function whySilent(member, error, began) {
+function whySilent(member, error) {
   if (error.code === AUTHENTICATION_FAILED && Date.now() - began > FIRST_START_MS) {
     return `${nameOf(member)} refuses the password of root: its first start was interrupted, or its volume has other passwords`;
   }
@@ -218,8 +226,7 @@ function reconfigure(what, change) {
     const current = run(set, { replSetGetConfig: 1 }).config;
     const members = change(current.members);
     if (!members) return true;
-    const reply = run(set, { replSetReconfig: { ...current, version: current.version + 1, members }, maxTimeMS: 30000 });
-    if (!reply.ok) throw Object.assign(new Error(reply.errmsg), { codeName: reply.codeName });
+    accepted(run(set, { replSetReconfig: { ...current, version: current.version + 1, members }, maxTimeMS: 30000 }));
     print(what);
     return true;
   });
@@ -254,7 +261,8 @@ function remove(extra) {
   // Only a member that stays may become primary, so that nothing is removed from under the clients.
   until("a primary among the members that stay", () => {
     const [leader] = status().filter((member) => member.stateStr === "PRIMARY");
-    if (leader && wanted.includes(leader.name)) return true;
+    if (!leader) return false; // an election runs
+    if (wanted.includes(leader.name)) return true;
     reconfigure("lowering the priority of the members that leave", (members) => {
       const lowered = members.map((member) =>
         extra.includes(member.host) && member.host !== leader.name ? { ...member, priority: 0 } : member,
@@ -278,10 +286,9 @@ function remove(extra) {
 function setUser(db, { user, pwd }, roles) {
   const account = { pwd, roles, writeConcern: MAJORITY };
   until(`user ${user}`, () => {
-    const updated = run(db, { updateUser: user, ...account });
-    if (updated.ok) return true;
-    if (updated.code !== USER_NOT_FOUND) throw Object.assign(new Error(updated.errmsg), { codeName: updated.codeName });
-    return run(db, { createUser: user, ...account }).ok;
+    const updated = accepted(run(db, { updateUser: user, ...account }), USER_NOT_FOUND);
+    if (!updated.ok) accepted(run(db, { createUser: user, ...account }));
+    return true;
   });
 }
 
@@ -290,8 +297,8 @@ const otherName = (user) => (user.endsWith("-2") ? user.slice(0, -2) : `${user}-
 
 function retire(db, { user }) {
   until(`the end of ${otherName(user)}`, () => {
-    const reply = run(db, { dropUser: otherName(user), writeConcern: MAJORITY });
-    return reply.ok || reply.code === USER_NOT_FOUND;
+    accepted(run(db, { dropUser: otherName(user), writeConcern: MAJORITY }), USER_NOT_FOUND);
+    return true;
   });
 }
 
@@ -327,10 +334,27 @@ if (process.env.RETIRE) {
   print(`${replicaSet} is ready with ${wanted.length} member(s)`);
 }
 
+// MongoDB's manual: raise it only when every member runs that version.
+function waitForServers(version) {
+  const numbers = (text) => text.split(".").slice(0, 2).map(Number);
+  const [major, minor] = numbers(version);
+  until(`every member to run MongoDB ${version}`, () => {
+    for (const { name } of status()) {
+      const reply = accepted(run(admin(name, "directConnection=true"), { buildInfo: 1 }));
+      const [itsMajor, itsMinor] = numbers(reply.version);
+      if (itsMajor < major || (itsMajor === major && itsMinor < minor)) {
+        throw Object.assign(new Error(), { codeName: `${nameOf(name)} runs ${reply.version}` });
+      }
+    }
+    return true;
+  });
+}
+
 const version = process.env.FEATURE_COMPATIBILITY;
 if (version && !process.env.RETIRE) {
   const parameter = done("the parameters", primary(), { getParameter: 1, featureCompatibilityVersion: 1 });
   if (parameter.featureCompatibilityVersion.version !== version) {
+    waitForServers(version);
     // Servers before 7.0 do not know `confirm`, and those since then want it.
     const confirm = Number(version.split(".")[0]) >= 7 ? { confirm: true } : {};
     done(`featureCompatibilityVersion ${version}`, primary(), { setFeatureCompatibilityVersion: version, ...confirm });

@@ -30,6 +30,10 @@ from components.pods import Placement, Resources, container_security, pod_securi
 INIT_SCRIPT = Path(__file__).with_name("init.js")
 # A shell on Node.js: about 130 MiB once it is connected.
 _RESOURCES = Resources(cpu=("50m",), memory=("128Mi", "512Mi"), disk=("1Mi", "64Mi"))
+# As long as the provider waits for a StatefulSet, less a minute. The script gives up earlier, so that it can say why:
+# three minutes are for the pod to get a node and an image.
+_DEADLINE_SECONDS = 540
+_LIMIT_SECONDS = 360
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,11 @@ class MongoJobs:
         new Job runs.
         """
         names, wanted = self._names, self._wanted
-        environment = {**wanted.environment(names), "RETIRE": "true" if role == "retire" else ""}
+        environment = {
+            **wanted.environment(names),
+            "RETIRE": "true" if role == "retire" else "",
+            "LIMIT_SECONDS": str(_LIMIT_SECONDS),
+        }
         seed = json.dumps([self._script, wanted.image, wanted.rotation, wanted.volume, environment])
         run = hashlib.sha256(seed.encode()).hexdigest()[:8]
         # The next `up` replaces a failed Job, which would otherwise stay failed for ever.
@@ -111,9 +119,11 @@ class MongoJobs:
             f"{names.name}-{role}",
             metadata=names.metadata(f"-{role}-{run}", names.init, annotations),
             spec=JobSpecArgs(
-                # The script retries by itself. A new pod is only for what ends the script, such as an eviction.
+                # The script retries by itself. A new pod is only for what ends the script, such as an eviction. What it
+                # refuses is tried again, too: the provider does not see that a podFailurePolicy has failed a Job, and
+                # would wait for its own deadline.
                 backoff_limit=3,
-                active_deadline_seconds=540,
+                active_deadline_seconds=_DEADLINE_SECONDS,
                 template=PodTemplateSpecArgs(
                     metadata=ObjectMetaArgs(labels=names.init.labels), spec=self._pod(environment)
                 ),

@@ -15,11 +15,12 @@ from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudget
 from components.mongo.naming import PORT, Names
 
 
-def declare_network(names: Names, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Declares the three, and returns the name of the headless Service, which gives each member its DNS name."""
+def declare_network(names: Names, opts: pulumi.ResourceOptions) -> tuple[pulumi.Output[str], NetworkPolicy]:
+    """Declares the three, and returns the name of the Service, which gives members their DNS names, and the policy."""
     service = Service(
         names.name,
-        metadata=names.metadata(),
+        # Pulumi waits for the StatefulSet, which needs the Service before it has pods.
+        metadata=names.metadata(annotations={"pulumi.com/skipAwait": "true"}),
         spec=ServiceSpecArgs(
             cluster_ip="None",
             # Members must find each other before they are ready, or the first election never comes.
@@ -31,7 +32,7 @@ def declare_network(names: Names, opts: pulumi.ResourceOptions) -> pulumi.Output
     )
     members = LabelSelectorArgs(match_labels=names.server.selector)
     clients = (names.server.selector, names.init.selector, names.client_labels)
-    NetworkPolicy(
+    policy = NetworkPolicy(
         names.name,
         metadata=names.metadata(),
         spec=NetworkPolicySpecArgs(
@@ -55,4 +56,4 @@ def declare_network(names: Names, opts: pulumi.ResourceOptions) -> pulumi.Output
         spec=PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=members),
         opts=opts,
     )
-    return service.metadata.name
+    return service.metadata.name, policy

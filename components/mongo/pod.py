@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pulumi
 from pulumi_kubernetes.core.v1 import (
@@ -11,6 +12,8 @@ from pulumi_kubernetes.core.v1 import (
     EnvVarArgs,
     ExecActionArgs,
     KeyToPathArgs,
+    LifecycleArgs,
+    LifecycleHandlerArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ProbeArgs,
@@ -26,7 +29,12 @@ from components.mongo.naming import PORT, REPLICA_SET, UID, Names
 from components.pods import Placement, Resources, apart, container_security, pod_security, spread
 from components.quantities import GIB, MIB, bytes_of
 
-READY_SCRIPT = Path(__file__).with_name("ready.sh")
+READY_SCRIPT: Final = Path(__file__).with_name("ready.sh")
+LEAVE_SCRIPT: Final = Path(__file__).with_name("leave.sh")
+_LEAVE_SECONDS: Final = 60
+"""How long a member waits for others before it stops."""
+_STOP_SECONDS: Final = 60
+"""A primary steps down and drains its clients for up to 15 s before it closes its files."""
 # The keyfile is copied by a container that does nothing else.
 _KEYFILE_RESOURCES = Resources(cpu=("10m",), memory=("64Mi", "256Mi"), disk=("1Mi", "16Mi"))
 
@@ -54,8 +62,7 @@ def member_pod(
             security_context=pod_security(UID, UID),
             affinity=apart(names.server) if one_per_node else None,
             topology_spread_constraints=spread(names.server),
-            # A primary steps down and drains its clients for up to 15 s before it closes its files.
-            termination_grace_period_seconds=60,
+            termination_grace_period_seconds=_LEAVE_SECONDS + _STOP_SECONDS,
             init_containers=[_keyfile_container(image, resources)],
             containers=[_mongod_container(image, mongod_arguments(resources, volume_size), resources)],
             volumes=[
@@ -118,7 +125,11 @@ def _mongod_container(image: str, arguments: list[str], resources: Resources) ->
     # From outside the pod, where the temporary server of the first boot does not listen.
     answers = TCPSocketActionArgs(port="mongo")
     # A member without a full copy is not ready, so a rolling update and an eviction wait for it.
-    has_data = ExecActionArgs(command=["bash", "-c", READY_SCRIPT.read_text(), "ready", str(PORT)])
+    ready = READY_SCRIPT.read_text()
+    has_data = ExecActionArgs(command=["bash", "-c", ready, "ready", "127.0.0.1", str(PORT)])
+    others_have_data = ExecActionArgs(
+        command=["bash", "-c", LEAVE_SCRIPT.read_text(), "leave", str(PORT), ready, str(_LEAVE_SECONDS)]
+    )
     return ContainerArgs(
         name="mongo",
         image=image,
@@ -136,7 +147,14 @@ def _mongod_container(image: str, arguments: list[str], resources: Resources) ->
         # An hour: mongod listens only when it has replayed its journal and oplog, which takes long on a large volume.
         startup_probe=ProbeArgs(tcp_socket=answers, period_seconds=1, failure_threshold=3600),
         readiness_probe=ProbeArgs(exec_=has_data, period_seconds=2, timeout_seconds=2),
-        liveness_probe=ProbeArgs(tcp_socket=answers, period_seconds=20, timeout_seconds=5, failure_threshold=6),
+        lifecycle=LifecycleArgs(pre_stop=LifecycleHandlerArgs(exec_=others_have_data)),
+        liveness_probe=ProbeArgs(
+            tcp_socket=answers,
+            period_seconds=20,
+            timeout_seconds=5,
+            failure_threshold=6,
+            termination_grace_period_seconds=_STOP_SECONDS,
+        ),
         security_context=container_security(),
         resources=resources.args(),
         volume_mounts=[

@@ -112,7 +112,7 @@ class MongoStatefulSet(pulumi.ComponentResource):
         credentials = declare_credentials(
             names, app_user=args.database, rotation=args.rotation, protect=args.protect, opts=child
         )
-        service = declare_network(names, child)
+        service, policy = declare_network(names, child)
         self.jobs = MongoJobs(
             names,
             self._wanted(args),
@@ -122,7 +122,9 @@ class MongoStatefulSet(pulumi.ComponentResource):
             opts=child,
         )
         ready = self.jobs.declare("init")
-        stateful_set = self._declare_stateful_set(names, args, service, credentials.root_secret, ready, child)
+        # Until they have stopped, members must reach each other.
+        reachable = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[policy]))
+        stateful_set = self._declare_stateful_set(names, args, service, credentials.root_secret, ready, reachable)
         Volumes(
             names,
             context=args.context,
@@ -222,7 +224,8 @@ class MongoStatefulSet(pulumi.ComponentResource):
 def _how_to_change(args: MongoStatefulSetArgs, ready: Job) -> pulumi.ResourceOptions:
     runs = args.runs
     shrinks = bool(runs and runs.members > args.members)
-    copies = bool(runs and len(runs.ready) < args.members > 1)
+    # A member that cannot start copies nothing. Somebody has to see why, and not after a day.
+    copies = bool(runs and len(runs.ready) < args.members > 1 and not runs.stuck)
     return pulumi.ResourceOptions(
         # A claim template cannot change in place, and replacing the StatefulSet takes the database away. `Volumes`
         # grows the claims.

@@ -141,11 +141,10 @@ def test_two_stacks_leave_the_marks_of_before_both_in_whichever_order_they_are_d
 
 
 def test_destroy_keeps_a_default_that_somebody_set_meanwhile(classes: Classes) -> None:
-    """After `up` a person takes `silver` as the default again: that is not undone, only what the stack did is."""
+    """`iron` was no default before, and a person makes it one after `up`: that is not undone, what the stack did is."""
     with Engine(ROOT) as engine:
-        classes.declare(engine, "silver", "tin")
+        classes.declare(engine, "silver", "iron", "tin")
         engine.up().ok()
         classes.mark("iron", "true")
-        classes.mark("silver", "true")
         engine.destroy().ok()
         assert classes.marks() == classes.before | {"iron": "true"}

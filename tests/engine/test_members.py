@@ -11,8 +11,6 @@ from tests.harness.program import Program
 from tests.harness.waiting import eventually
 from tools.game import Writer
 
-pytestmark = pytest.mark.alone
-
 STATES = "print(JSON.stringify(rs.status().members.map(m => [m.name.split('.')[0], m.stateStr])))"
 VOTES = "print(JSON.stringify(rs.conf().members.map(m => [m.host.split('.')[0], m.votes, m.priority])))"
 

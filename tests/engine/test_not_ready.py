@@ -1,5 +1,6 @@
 """What does not become ready: `up` fails with the reason, the state has what was made, and the next `up` goes on."""
 
+import re
 import signal
 
 import pytest
@@ -61,11 +62,26 @@ def test_a_failed_init_job_says_why_and_the_next_up_replaces_it(program: Program
     program.up("--expect-no-changes").ok()
 
 
+def test_an_init_job_gives_up_before_its_pod_is_deleted_and_says_what_it_waited_for(program: Program) -> None:
+    program.use()
+    program.up().ok()
+    with (
+        program.changed("components/mongo/init_job.py", "_LIMIT_SECONDS = 360", "_LIMIT_SECONDS = 1"),
+        program.changed("components/mongo/init_job.py", "_DEADLINE_SECONDS = 540", "_DEADLINE_SECONDS = 20"),
+        program.changed("components/mongo/init.js", "indexes: [{ key, name }]", "indexes: [{ key, name, typo: true }]"),
+    ):
+        failed = program.up()
+    assert failed.exit_code != 0
+    assert "DeadlineExceeded" in failed.errors("mongo-init")
+    why = r"waited 1 s for the index \S+: InvalidIndexSpecificationOption \(.*typo"
+    assert re.search(why, failed.errors("mongo-init"))
+    assert program.up().ok().op("mongo-init") == "replace"
+
+
 def test_an_init_job_that_failed_for_a_passing_reason_is_replaced_by_the_next_up() -> None:
     """Its name says what it brings about, so the next one has the same: without a replacement it stays failed."""
     with Program() as program:
-        deadline = ("components/mongo/init_job.py", "active_deadline_seconds=540", "active_deadline_seconds=1")
-        with program.changed(*deadline):
+        with program.changed("components/mongo/init_job.py", "_DEADLINE_SECONDS = 540", "_DEADLINE_SECONDS = 1"):
             failed = program.up()
         assert failed.exit_code != 0
         assert "DeadlineExceeded" in failed.errors("mongo-init")

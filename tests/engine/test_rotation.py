@@ -10,8 +10,6 @@ from tests.harness.program import Program
 from tests.harness.waiting import eventually
 from tools.game import Writer
 
-pytestmark = pytest.mark.alone
-
 USERS = "print(JSON.stringify(db.getSiblingDB('admin').system.users.find().toArray().map(u => u.user).sort()))"
 
 
@@ -69,7 +67,7 @@ def test_every_password_changes_while_scores_are_saved(program: Program) -> None
 
 
 def test_an_interrupted_rotation_goes_on_and_the_next_one_is_refused_until_then(program: Program) -> None:
-    """Killed once the database has the new users, and the members restart."""
+    """Interrupted once the database has the new users, and the members restart."""
     program.use(passwordRotation=1)
     program.up().ok()
     wait_for_members(program)

@@ -14,7 +14,7 @@ import pytest
 from tests.harness.program import Program
 from tools.recorder import ROOT
 
-# The last commit before the files moved into rooms; its settings lie at the top level, and MongoDB in one file.
+# The last commit before the files moved into packages; its settings lie at the top level, and MongoDB in one file.
 OLD = "815ad03"
 # What the program is made of, then and now.
 _PARTS = ("__main__.py", "Pulumi.yaml", "components", "policy", "stack")

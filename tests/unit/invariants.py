@@ -31,11 +31,13 @@ JUSTIFIED_DEPENDENCIES = {
     "PreviousUsers": {"PacmanDeployment"},
     "Volumes": {"StatefulSet"},
 }
-# In a database, everything waits for its guard, and the Secrets of clients for the Job that makes their users.
+# In a database, everything waits for its guard, the Secrets of clients for the Job that makes their users, and the
+# members for the policy by which they reach each other.
 _GUARDED = {
     "Secret": ({"Database"}, {"Job"}),
+    "StatefulSet": ({"Database", "NetworkPolicy"},),
     **dict.fromkeys(
-        ("StatefulSet", "Job", "ConfigMap", "RandomPassword", "Service", "NetworkPolicy", "PodDisruptionBudget"),
+        ("Job", "ConfigMap", "RandomPassword", "Service", "NetworkPolicy", "PodDisruptionBudget"),
         ({"Database"},),
     ),
 }

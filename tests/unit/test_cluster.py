@@ -6,11 +6,11 @@ It answers as the API server does to these few requests. That a real one does, t
 import json
 import logging
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from components import cluster
-from components.cluster import DEFAULT_BEFORE, DEFAULT_CLASS, Cluster, IngressClass, RunningMongo, TakenHost
+from components.cluster import DEFAULT_BEFORE, DEFAULT_CLASS, Cluster, IngressClass, Node, RunningMongo, TakenHost
 
 STORAGE = "/apis/storage.k8s.io/v1/storageclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
@@ -38,7 +38,7 @@ SECRETS = f"{GAMES}/secrets?includeObject=None"
 OURS = {"app.kubernetes.io/part-of": "pacman", "app.kubernetes.io/managed-by": "pulumi"}
 
 NONE = frozenset[str]()
-EMPTY = Cluster({}, {}, (), nodes=0, issuers=NONE, snapshot_classes=NONE, secrets=NONE, namespace={})
+EMPTY = Cluster({}, {}, (), nodes=(), issuers=NONE, snapshot_classes=NONE, secrets=NONE, namespace={})
 
 
 @dataclass
@@ -196,7 +196,7 @@ def test_the_client_reads_the_classes_and_their_default_marks(api: Api) -> None:
         {"standard": "true", "slow": "false", "csi": None, "bare": None},
         {"nginx": IngressClass("nginx.example"), "traefik": IngressClass("nginx.example")},
         hosts=(),
-        nodes=0,
+        nodes=(),
         issuers=frozenset(),
         snapshot_classes=frozenset(),
         secrets=frozenset(),
@@ -216,17 +216,39 @@ def test_an_ingress_class_belongs_to_the_helm_release_that_its_annotations_name(
     assert known.ingress_classes == {"nginx": IngressClass("nginx.example", "web/front")}
 
 
-def test_only_linux_nodes_that_take_any_pod_are_counted(api: Api) -> None:
-    def node(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-        return {"metadata": {"name": "node", "labels": {"kubernetes.io/os": fields.pop("os", "linux")}}, "spec": fields}
+def test_a_node_is_read_with_what_decides_whether_a_pod_may_run_on_it(api: Api) -> None:
+    def node(os: str, *taints: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+        labels = {"kubernetes.io/os": os}
+        return {"metadata": {"name": "node", "labels": labels}, "spec": {"taints": list(taints)} if taints else {}}
 
-    effects = ("NoSchedule", "NoExecute", "PreferNoSchedule")
-    cordoned = node(unschedulable=True, taints=[{"effect": "NoSchedule"}])
-    tainted = [node(taints=[{"effect": effect}]) for effect in effects]
-    api.nodes = [{}, node(), node(taints=[]), node(os="windows"), cordoned, *tainted]
+    games = {"key": "only", "value": "games", "effect": "NoSchedule"}
+    preferred = {"key": "rather", "effect": "PreferNoSchedule"}
+    # What a cordon and a lost node set: it takes pods again later.
+    away = [{"key": f"node.kubernetes.io/{why}", "effect": "NoSchedule"} for why in ("unschedulable", "not-ready")]
+    api.nodes = [{}, node("linux", games), node("windows"), node("linux", preferred, *away)]
     known = cluster.read("arcade", "games")
     assert known
-    assert known.nodes == len(["no labels at all", "linux", "linux, no taints", "PreferNoSchedule"])
+    linux = {"kubernetes.io/os": "linux"}
+    assert known.nodes == (Node({}, ()), Node(linux, (games,)), Node(linux, ()))
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        ({"key": "only", "value": "games", "effect": "NoSchedule"}, True),
+        ({"key": "only", "operator": "Exists"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "only", "value": "work"}, False),
+        ({"key": "only"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+        ({"key": "only", "value": "games", "effect": "NoExecute"}, False),
+    ],
+)
+def test_a_taint_is_tolerated_as_kubernetes_has_it(toleration: dict[str, Any], tolerated: bool) -> None:
+    node = Node({"pool": "games"}, ({"key": "only", "value": "games", "effect": "NoSchedule"},))
+    assert node.takes({}, [toleration]) == tolerated
+    assert node.takes({"pool": "games"}, [toleration]) == tolerated
+    assert not node.takes({"pool": "other"}, [toleration])
 
 
 def test_the_client_lists_the_issuers_of_cert_manager(api: Api) -> None:
@@ -271,34 +293,45 @@ def test_the_running_database_is_known_if_nothing_of_the_cluster_may_be_listed(a
     )
 
 
-def at(minute: int) -> str:
-    return f"2026-11-26T10:{minute:02}:00Z"
+def at(minute: int, second: int = 0) -> str:
+    return f"2026-11-26T10:{minute:02}:{second:02}Z"
 
 
-def claim(ordinal: int, minute: int, storage: str = "2Gi") -> dict[str, Any]:
+def claim(ordinal: int, minute: int, storage: str = "2Gi", seconds: int = 0) -> dict[str, Any]:
     """The claim of a member, created at a minute."""
     name = f"data-mongo-{ordinal}"
-    metadata = {"name": name, "uid": f"uid-{minute}", "creationTimestamp": at(minute)}
+    metadata = {"name": name, "uid": f"uid-{minute}", "creationTimestamp": at(minute, seconds)}
     return {"metadata": metadata, "spec": {"resources": {"requests": {"storage": storage}}, "volumeName": f"pv-{name}"}}
 
 
-def job(minute: int, *, succeeded: bool = True, rotation: str = "") -> dict[str, Any]:
+def job(minute: int, *, succeeded: bool = True, rotation: str = "", database: str = "mongo") -> dict[str, Any]:
     """A Job of this program that ended at a minute."""
     annotations = {"pacman/rotation": rotation} if rotation else {}
     status = {"succeeded": 1, "completionTime": at(minute)} if succeeded else {"failed": 1}
-    return {"metadata": {"name": "mongo-x", "labels": OURS, "annotations": annotations}, "status": status}
+    labels = OURS | {"app.kubernetes.io/instance": database}
+    return {"metadata": {"name": "mongo-x", "labels": labels, "annotations": annotations}, "status": status}
 
 
 @pytest.mark.parametrize(
     ("claims", "jobs", "new_claim", "empty"),
     [
         ([claim(0, 0)], [job(1)], "", False),
+        ([claim(0, 0, seconds=30)], [job(1)], "", False),
+        ([claim(0, 0, seconds=31)], [job(1)], "uid-0", False),
         ([claim(0, 30)], [job(1)], "uid-30", True),
         ([claim(0, 30)], [job(1), job(31, succeeded=False)], "uid-30", True),
         ([claim(0, 30)], [job(31)], "uid-30", False),
         ([], [job(1)], "", False),
     ],
-    ids=["the first volume", "a new volume", "the Job failed", "a new set in a new volume", "no claim at all"],
+    ids=[
+        "first volume",
+        "late first volume",
+        "too late",
+        "new volume",
+        "the Job failed",
+        "new set in new volume",
+        "no claim",
+    ],
 )
 def test_a_lost_volume_is_known_by_a_claim_that_is_younger_than_its_stateful_set(
     api: Api, claims: list[dict[str, Any]], jobs: list[dict[str, Any]], new_claim: str, empty: bool
@@ -323,9 +356,61 @@ def test_a_member_that_lost_its_volume_beside_others_is_no_lost_database(api: Ap
     assert (known.mongo.new_claim, known.mongo.empty) == ("", False)
 
 
+def pod(ordinal: int, ready: str, placed: str = "True", waits: str = "", minutes: float = 0) -> dict[str, Any]:
+    """The pod of a member, placed or not since some minutes."""
+    since = datetime.fromtimestamp(time.time() - minutes * 60, UTC).isoformat()
+    scheduled = {"type": "PodScheduled", "status": placed, "lastTransitionTime": since}
+    conditions = [{"type": "Ready", "status": ready}, scheduled]
+    state = {"waiting": {"reason": waits}} if waits else {"running": {}}
+    status = {"conditions": conditions, "containerStatuses": [{"name": "mongo", "state": state}]}
+    return {"metadata": {"name": f"mongo-{ordinal}"}, "status": status}
+
+
+def test_a_database_whose_members_all_copied_from_each_other_after_new_volumes_is_not_lost(api: Api) -> None:
+    mongo = running_mongo()
+    mongo["metadata"]["creationTimestamp"] = at(0)
+    api.sets, api.claims, api.jobs = [mongo], [claim(ordinal, 30) for ordinal in range(3)], [job(1)]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert known.mongo.empty
+    # Another pod tells nothing of it, such as that of a Job.
+    api.pods = [pod(0, "False"), pod(0, "True") | {"metadata": {"name": "mongo-init-1"}}]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert known.mongo.empty
+    api.pods = [pod(0, "True"), pod(1, "False"), pod(2, "False")]
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert not known.mongo.empty
+
+
+@pytest.mark.parametrize(
+    ("pods", "stuck"),
+    [
+        ([pod(0, "True"), pod(1, "False"), pod(2, "False", waits="PodInitializing")], set()),
+        ([pod(0, "True"), pod(1, "False", placed="False", minutes=6)], {1}),
+        ([pod(0, "True"), pod(1, "False", placed="False", minutes=1)], set()),
+        ([pod(0, "True"), pod(1, "True"), pod(2, "False", waits="CrashLoopBackOff")], {2}),
+        ([pod(0, "False", waits="ImagePullBackOff"), pod(1, "False", waits="ContainerCreating")], {0}),
+    ],
+)
+def test_a_member_that_cannot_start_is_told_from_one_that_copies(
+    api: Api, pods: list[dict[str, Any]], stuck: set[int]
+) -> None:
+    api.sets, api.pods = [running_mongo()], pods
+    known = cluster.read("arcade", "games")
+    assert known
+    assert known.mongo
+    assert known.mongo.stuck == stuck
+
+
 def test_the_last_rotation_that_ended_is_read_from_its_job(api: Api) -> None:
     api.sets = [running_mongo()]
     api.jobs = [job(1, rotation="1"), job(2, rotation="2"), job(3, rotation="3", succeeded=False), job(4)]
+    api.jobs.append(job(5, rotation="5", database="mongo-of-somebody-else"))
     known = cluster.read("arcade", "games")
     assert known
     assert known.mongo
@@ -480,16 +565,6 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_an_error(api: Api) -> No
 def test_what_may_not_be_listed_is_unknown_and_the_rest_is_known(api: Api) -> None:
     api.forbidden = {STORAGE, INGRESSES, NODES, ISSUERS, SNAPSHOT_CLASSES, SETS, SECRETS}
     assert cluster.read("arcade", "games") == Cluster(ingress_classes={}, namespace={})
-
-
-def test_no_key_stays_in_a_temporary_file(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
-    config["users"][0]["user"] |= {"client-key-data": "a2V5", "client-certificate-data": "Y2VydA=="}
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    assert cluster.read("arcade", "games") == EMPTY
-    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.mark.usefixtures("api")

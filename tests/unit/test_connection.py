@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from components import cluster
 from components.cluster import Cluster
 
-NOTHING_THERE = Cluster({}, {}, (), nodes=0, issuers=frozenset(), snapshot_classes=frozenset(), namespace={})
+NOTHING_THERE = Cluster({}, {}, (), nodes=(), issuers=frozenset(), snapshot_classes=frozenset(), namespace={})
 ADDRESS = "127.0.0.1"
 
 
@@ -221,6 +222,28 @@ class TestTls:
         with api(eks.issue(ADDRESS, tmp_path)) as port:
             use(kubeconfig, f"https://{ADDRESS}:{port}", **trust(eks))
             assert cluster.read("arcade", "games") == NOTHING_THERE
+
+    def test_no_key_and_no_certificate_stays_in_a_file(
+        self, eks: Authority, kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where the client never comes to its end, as when a provider's process is killed."""
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        written: list[str] = []
+        make = tempfile.mkstemp
+
+        def watched(*given: Any, **named: Any) -> tuple[int, str]:  # noqa: ANN401 - those of mkstemp
+            number, name = make(*given, **named)
+            written.append(name)
+            return number, name
+
+        monkeypatch.setattr(tempfile, "mkstemp", watched)
+        with api(eks.issue(ADDRESS, tmp_path)) as port:
+            use(kubeconfig, f"https://{ADDRESS}:{port}", **trust(eks))
+            assert cluster.read("arcade", "games") == NOTHING_THERE
+        assert written, "the client writes what it verifies with into files"
+        assert list(temporary.iterdir()) == []
 
     def test_a_client_that_verifies_strictly_would_refuse_that_cluster(self, eks: Authority, tmp_path: Path) -> None:
         with api(eks.issue(ADDRESS, tmp_path)) as port:

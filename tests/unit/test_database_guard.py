@@ -25,7 +25,7 @@ NEW = {
     "stack": "pacman/prod",
 }
 WAS = {**NEW, "compatibility": "7.0"}
-RUNS = {
+RUNS: dict[str, Any] = {
     "members": 3,
     "image": "mongo:7.0.43",
     "line": "7.0",
@@ -33,6 +33,7 @@ RUNS = {
     "volumeSize": "2Gi",
     "rotated": 0,
     "ready": [0, 1, 2],
+    "restarts": False,
 }
 
 
@@ -153,6 +154,15 @@ class TestVersions:
             " `pulumi up` with that mongoImage"
         )
 
+    def test_the_compatibility_is_raised_only_when_every_member_runs_the_version(self) -> None:
+        eight: dict[str, Any] = {"line": "8.0", "image": "mongo:8.0.32"}
+        was = {**WAS, **eight}
+        for half in ({**RUNS, "restarts": True}, {**RUNS, "ready": [0, 1]}):
+            (reason,) = reasons(was, runs=half, **eight, compatibility="8.0")
+            assert reason.endswith(' is "8.0": must stay 7.0 until every member is ready and runs MongoDB 8.0')
+            assert reasons(was, runs=half, **eight) == []
+        assert reasons(was, **eight, compatibility="8.0") == []
+
     def test_the_compatibility_is_not_lowered_and_stays_where_the_config_sets_none(self) -> None:
         raised = {**WAS, "image": "mongo:8.0.32", "line": "8.0", "compatibility": "8.0"}
         (reason,) = reasons(raised, image="mongo:8.0.32", line="8.0", compatibility="7.0")
@@ -190,6 +200,12 @@ class TestVolumes:
         assert reasons(WAS, volumeSize=size) == [
             f'pacman:mongoVolumeSize is "{size}": must be 2Gi or more: no volume shrinks'
         ]
+
+    def test_without_any_volume_the_refusal_says_that_nothing_is_lost(self) -> None:
+        found = reasons(WAS, runs={**RUNS, "unbound": True}, storageClass="slow", volumeSize="1Gi")
+        assert len(found) == 2
+        for reason in found:
+            assert "; no member has ever had a volume: `pulumi destroy`" in reason
 
     def test_a_size_that_the_cluster_refused_can_be_set_back(self) -> None:
         refused = {**WAS, "volumeSize": "3Gi"}
@@ -263,7 +279,7 @@ class TestRotation:
         assert reasons(begun, rotation=1) == [], "an interrupted one goes on"
         assert reasons(begun, rotation=2) == [
             'pacman:passwordRotation is "2": must stay 1: that rotation has not finished, and the old passwords are'
-            " still in use; set 1, and run `pulumi up` until it succeeds"
+            " still in use; set 1, and run `pulumi up --refresh` until it succeeds"
         ]
         assert reasons(begun, runs={**RUNS, "rotated": 1}, rotation=2) == []
         assert reasons(begun, runs={}, rotation=2) != [], "what cannot be seen has not ended"

@@ -155,5 +155,17 @@ class TestMemory:
         monkeypatch.setenv(DELETE_UNREACHABLE, "true")
         DefaultMarksProvider().delete("marks", self.create())
 
+    @pytest.mark.usefixtures("storage")
+    def test_a_cluster_that_answers_and_refuses_is_not_gone_whatever_the_person_says(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(context: str, marks: Mapping[str, str]) -> None:
+            raise cluster.RefusedError(403, "Forbidden", "you may not patch storageclasses")
+
+        monkeypatch.setattr(cluster, "restore_default_marks", refuse)
+        monkeypatch.setenv(DELETE_UNREACHABLE, "true")
+        with pytest.raises(RuntimeError, match="context arcade: you may not patch storageclasses"):
+            DefaultMarksProvider().delete("marks", self.create())
+
     def create(self) -> dict[str, Any]:
         return DefaultMarksProvider().create(self.PROPS).outs or {}

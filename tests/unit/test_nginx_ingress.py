@@ -143,7 +143,9 @@ class TestOutputs:
             ("", "", "", ""),
         ],
     )
-    def test_address_and_url(self, host: str, ip: str, hostname: str, url: str) -> None:
+    def test_the_url_has_the_host_or_else_the_address_that_was_published(
+        self, host: str, ip: str, hostname: str, url: str
+    ) -> None:
         outputs = declare(host, address=(ip, hostname)).one("NginxIngress").outputs
         assert outputs == {"ip": ip, "hostname": hostname, "url": url}
 
@@ -160,17 +162,28 @@ class TestOutputs:
         assert text.startswith("the Ingress pacman has no address after 90 s: does a controller serve its class?")
         assert "`kubectl --context mk -n arcade describe ingress pacman`" in text
 
+    @pytest.mark.parametrize(
+        ("status", "reason", "hint"),
+        [
+            (403, "GET ingresses: 403 Forbidden", ""),
+            (
+                404,
+                'ingresses.networking.k8s.io "pacman" not found',
+                ". The stack has it: `pulumi up --refresh` creates again what somebody has deleted",
+            ),
+        ],
+    )
     def test_an_address_that_cannot_be_read_is_a_warning_since_the_game_runs(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, status: int, reason: str, hint: str
     ) -> None:
         warned: list[str] = []
 
         def refuse(*_: object) -> tuple[str, str]:
-            raise cluster.RefusedError(403, "GET ingresses: 403 Forbidden")
+            raise cluster.RefusedError(status, reason)
 
         monkeypatch.setattr(pulumi.log, "warn", warned.append)
         assert declare(read=refuse).one("NginxIngress").outputs["url"] == ""
-        assert warned == ["cannot read the address of the Ingress pacman: GET ingresses: 403 Forbidden"]
+        assert warned == [f"cannot read the address of the Ingress pacman: {reason}{hint}"]
 
 
 class TestPageUrl:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from components.pods import Placement, Resources
+from tests.unit import invariants
 from tools.recorder import Recorded, record_program, stack_config
 
 WORKLOADS = ("StatefulSet", "Job", "Deployment")
@@ -92,6 +93,26 @@ def of_every_pod(field: str, **config: str) -> object:
     first, *others = (pod[field] for pod in pods(**config).values())
     assert others == [first] * 2
     return first
+
+
+def test_the_pods_of_every_workload_are_placed_and_limited_as_the_config_says() -> None:
+    """Also those of the CronJobs."""
+    every = invariants.pods(
+        run(
+            **CPU_LIMITS,
+            backupSnapshotClass="snapshots",
+            nodeSelector='{"disk": "ssd"}',
+            tolerations=json.dumps([TOLERATION]),
+            imagePullSecrets='["mirror"]',
+        )
+    )
+    assert len(every) == 6
+    for each in every:
+        assert each.spec["nodeSelector"] == {"kubernetes.io/os": "linux", "disk": "ssd"}, each.workload.name
+        assert each.spec["tolerations"] == [TOLERATION], each.workload.name
+        assert each.spec["imagePullSecrets"] == [{"name": "mirror"}], each.workload.name
+        for container in (*each.spec.get("initContainers", []), *each.spec["containers"]):
+            assert "cpu" in container["resources"]["limits"], (each.workload.name, container["name"])
 
 
 class TestPlacement:
