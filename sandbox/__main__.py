@@ -16,7 +16,7 @@ from sandbox.places import CACHE, CHECKOUT, STATE, SandboxError
 from sandbox.progress import Progress
 
 # One for the machine: there is one address and one link, whichever checkout uses them.
-_LOCK: Final = Path("/run/lock/pacman-sandbox")
+_LOCK: Final = Path("/run/pacman-sandbox.lock")
 
 
 def up(arguments: argparse.Namespace) -> None:
@@ -58,6 +58,8 @@ def fault(arguments: argparse.Namespace) -> None:
     """Makes a fault in a pod, and undoes it: kills or stops a process, cuts the network, fills a volume."""
     if (arguments.fault == "fill") != bool(arguments.claim):
         raise SandboxError(f"CLAIM is {arguments.claim}: fill needs the claim that the process uses, and nothing else")
+    if not 0 <= arguments.seconds <= 86_400:
+        raise SandboxError(f"--for is {arguments.seconds}: must be 0 to 86400 seconds")
     its = faults.Pod.find(arguments.pod)
     faults.run(arguments.fault, its, arguments.process, arguments.claim, arguments.seconds)
 
@@ -95,10 +97,9 @@ def shell(arguments: argparse.Namespace) -> None:
 
 def env(_: argparse.Namespace) -> None:
     """Prints what `eval` makes an environment of, in which `pulumi` and `kubectl` work on the sandbox."""
-    environment = engine.environment()
-    for name in environment.foreign():
+    for name in engine.foreign():
         print(f"unset {name}")
-    for name, value in environment.variables().items():
+    for name, value in engine.variables().items():
         print(f"export {name}={shlex.quote(value)}")
 
 
@@ -117,12 +118,7 @@ def clean(_: argparse.Namespace) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Holds the lock of this machine.
-
-    Raises:
-        SandboxError: Another command has it.
-    """
-    _LOCK.parent.mkdir(parents=True, exist_ok=True)
+    """Holds the lock of this machine; SandboxError if another command has it."""
     with _LOCK.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -175,7 +171,7 @@ def main() -> None:
         arguments.run(arguments)
     except (SandboxError, PermissionError) as problem:
         needs = f": the sandbox's files are root's, run this as root ({problem})"
-        print(f"error: {problem if isinstance(problem, SandboxError) else 'not allowed' + needs}", file=sys.stderr)
+        Progress().say(f"error: {problem if isinstance(problem, SandboxError) else 'not allowed' + needs}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to go on", file=sys.stderr)

@@ -113,11 +113,7 @@ class Build:
         self._lock = threading.Lock()
 
     def run(self, *command: str | Path, cwd: Path | None = None, on_line: Callable[[str], bool] | None = None) -> None:
-        """Runs a command in a folder. Its output goes into the log, but for the lines that `on_line` says it took.
-
-        Raises:
-            SandboxError: It failed.
-        """
+        """Runs a command; SandboxError if it fails. Its output goes into the log, but for what `on_line` takes."""
         argv = [str(part) for part in command]
         with self.log.open("a") as log:
             log.write(f"$ {' '.join(argv)}\n")
@@ -155,11 +151,7 @@ class Build:
 
 
 def build(parts: Sequence[Part], progress: Progress) -> None:
-    """Builds what is missing; quick where nothing is.
-
-    Raises:
-        SandboxError: Something could not be built.
-    """
+    """Builds what is missing, quick where nothing is; SandboxError if something cannot be built."""
     missing = [part for part in parts if not part.built]
     PARTS.mkdir(parents=True, exist_ok=True)
     remove(*PARTS.glob("*.partial*"))

@@ -34,8 +34,7 @@ _TUNABLES: Final = (
 def start(count: int | None, built: list[Part], progress: Progress) -> None:
     """Starts `count` nodes, as many as the last time if it is None, and removes the others; returns when pods can run.
 
-    Raises:
-        SandboxError: The addresses are taken, something does not come up, or a node that is too many has data.
+    SandboxError if the addresses are taken, something does not come up, or a node that is too many has data.
     """
     count = count or size() or 1
     wanted = node.ALL[:count]
@@ -46,10 +45,11 @@ def start(count: int | None, built: list[Part], progress: Progress) -> None:
     if not any(each.pid() for each in node.ALL):
         network.remove()
         network.check()
-        _remember_kernel()
     _start_node(node.FIRST, progress)
     with progress.step("waiting for the API server"):
-        node.FIRST.wait_for("kube-apiserver", lambda: kubectl("get", "--raw", "/readyz") == "ok")
+        node.FIRST.wait_for(
+            "kube-apiserver", lambda: kubectl("get", "--raw", "/readyz", "--request-timeout=5s") == "ok"
+        )
     _remove_nodes(node.ALL[count:], progress)
     write_private(_COUNT, str(count))
     for each in wanted[1:]:
@@ -62,7 +62,7 @@ def start(count: int | None, built: list[Part], progress: Progress) -> None:
             each.wait_for("kubelet", partial(_is_ready, each))
         dns = ("get", "deployment", "coredns", "--namespace", "kube-system")
         available = ("--output", "jsonpath={.status.availableReplicas}")
-        node.FIRST.wait_for("kubelet", lambda: kubectl(*dns, *available) == "1")
+        node.FIRST.wait_for("kubelet", lambda: kubectl(*dns, *available) not in ("", "0"))
         node.FIRST.wait_for("ingress-controller", _ingress_answers)
 
 
@@ -74,17 +74,14 @@ def size() -> int:
 def stop() -> bool:
     """Ends all nodes and removes what they leave on this machine; returns whether one ran."""
     ran = [each.stop() for each in reversed(node.ALL)]
-    network.remove()
-    _restore_kernel()
+    if not network.is_anothers():
+        network.remove()
+        _restore_kernel()
     return any(ran)
 
 
 def start_again(each: Node, progress: Progress) -> None:
-    """Starts a node that was stopped; returns when it is ready.
-
-    Raises:
-        SandboxError: It is none of the cluster's, or does not come up.
-    """
+    """Starts a node that was stopped, and waits until it is ready; SandboxError if it is none of the cluster's."""
     if each.number > size():
         raise SandboxError(f"{each.name} is no node of this cluster: `make up NODES={each.number}` adds it")
     _start_node(each, progress)
@@ -99,15 +96,11 @@ def remove_data() -> None:
     remove(*(each.folder for each in node.ALL), _KUBECONFIG, _COUNT)
 
 
-def kubectl(*arguments: str, check: bool = False) -> str:
-    """What kubectl prints; nothing where it fails, unless that is checked.
-
-    Raises:
-        SandboxError: It failed, and that is checked.
-    """
+def kubectl(*arguments: str, stdin: str = "", check: bool = False) -> str:
+    """What kubectl prints; if it fails, nothing, or SandboxError if that is checked."""
     command = [str(parts.NODE_PROGRAMS.folder / "kubectl"), "--kubeconfig", str(_KUBECONFIG), *arguments]
-    env = os.environ | {"KUBECACHEDIR": str(STATE / "kubectl-cache")}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    env = os.environ | network.without_proxy() | {"KUBECACHEDIR": str(STATE / "kubectl-cache")}
+    done = subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise SandboxError(f"kubectl {arguments[0]}: {done.stderr.strip()[-300:]}")
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -143,6 +136,7 @@ def _start_node(each: Node, progress: Progress) -> None:
         with progress.step(f"starting {each.name}"):
             if each is not node.FIRST:
                 _write_keys(each)
+            _remember_kernel()
             each.start()
     _write_kubeconfig()
 
@@ -184,10 +178,9 @@ def _write_kubeconfig() -> None:
 def _remove_nodes(superfluous: "tuple[Node, ...]", progress: Progress) -> None:
     """Takes nodes out of the cluster. What lies on their disks stays, and is found again when they come back.
 
-    Raises:
-        SandboxError: A volume that is in use lies on one, or a pod cannot leave one.
+    SandboxError if a volume that is in use lies on one, or if a pod cannot leave one.
     """
-    known = kubectl("get", "nodes", "--output", "jsonpath={.items[*].metadata.name}").split()
+    known = kubectl("get", "nodes", "--output", "jsonpath={.items[*].metadata.name}", check=True).split()
     leaving = [each for each in superfluous if each.name in known]
     for each in leaving:
         if claims := _claims_on(each):
@@ -226,7 +219,7 @@ def _apply(record: Path, start: str) -> None:
     if record.exists() and record.read_text() == start:
         return
     kubectl("apply", "--filename", str(FILES / "rootfs/manifests"), check=True)
-    if not kubectl("get", "storageclass", "standard", "--ignore-not-found", "--output", "name"):
+    if not kubectl("get", "storageclass", "standard", "--ignore-not-found", "--output", "name", check=True):
         kubectl("apply", "--filename", str(FILES / "rootfs/storage-classes.yaml"), check=True)
     record.write_text(start)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, Final
 
 import yaml
 
-from sandbox import parts
+from sandbox import cluster, network, parts
 from sandbox.build import Content
-from sandbox.places import CHECKOUT, CONTEXT, STATE, Environment, SandboxError
+from sandbox.places import CACHE, CHECKOUT, CONTEXT, STATE, SandboxError
 from sandbox.plugins.install import install, is_stand_in, provider_file
 from sandbox.progress import Progress
 
@@ -24,29 +25,59 @@ _STACKS: Final = STATE / "stacks"
 _PASSPHRASE: Final = "sandbox"  # noqa: S105 - see above
 
 
-def environment() -> Environment:
-    """The environment that `pulumi` and `kubectl` need."""
-    return Environment((parts.PULUMI.folder, parts.NODE_PROGRAMS.folder))
+def provider() -> Path | None:
+    """The Kubernetes provider to use instead of the one that was built: `make test PROVIDER=`."""
+    asked = os.environ.get("SANDBOX_PROVIDER")
+    return Path(asked) if asked else None
+
+
+def home() -> Path:
+    """The engine's home; one of this checkout's own where it has a provider of its own."""
+    return (STATE if provider() else CACHE) / "pulumi-home"
+
+
+def variables() -> dict[str, str]:
+    """What to set for a shell in which `pulumi` and `kubectl` work on the sandbox, and on nothing of the person's."""
+    programs = (str(part.folder) for part in (parts.PULUMI, parts.NODE_PROGRAMS))
+    return network.without_proxy() | {
+        "PATH": os.pathsep.join([*programs, os.environ.get("PATH", "")]),
+        "KUBECONFIG": str(STATE / "kubeconfig"),
+        "KUBECACHEDIR": str(STATE / "kubectl-cache"),
+        "PULUMI_HOME": str(home()),
+        # Without metadata files. A `pulumi` that is killed while it writes one leaves a state that cannot be read.
+        "PULUMI_BACKEND_URL": f"file://{_STACKS}?metadata=skip",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(STATE / "passphrase"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "SANDBOX_PYTHON": sys.executable,
+        "SANDBOX_ROOT": str(CHECKOUT),
+    }
+
+
+def foreign() -> list[str]:
+    """What to unset: the person's own settings for stacks of their own."""
+    names = [f"PULUMI_{name}" for name in ("ACCESS_TOKEN", "CONFIG", "CONFIG_PASSPHRASE", "ORGANIZATION", "STACK")]
+    return sorted(name for name in os.environ if name in names or name.startswith("PULUMI_K8S_"))
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with all of that done."""
+    return {name: value for name, value in os.environ.items() if name not in foreign()} | variables()
 
 
 def prepare(progress: Progress) -> None:
-    """Makes plugins, backend and stack if they are missing, and repairs what a killed command left.
-
-    Raises:
-        SandboxError: The engine refuses.
-    """
-    provider = environment().provider or parts.PROVIDER.folder / _PROVIDER
-    if not os.access(provider, os.X_OK):
-        raise SandboxError(f"PROVIDER is {provider}: must be a program, such as /path/to/{_PROVIDER}")
-    install(home=environment().home, language_dir=parts.PULUMI.folder, kubernetes=provider.resolve())
+    """Makes plugins, backend and stack if they are missing, and repairs what a killed command left."""
+    kubernetes = provider() or parts.PROVIDER.folder / _PROVIDER
+    if not os.access(kubernetes, os.X_OK):
+        raise SandboxError(f"PROVIDER is {kubernetes}: must be a program, such as /path/to/{_PROVIDER}")
+    install(home=home(), language_dir=parts.PULUMI.folder, kubernetes=kubernetes.resolve())
     _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
     (STATE / "passphrase").write_text(_PASSPHRASE)
     project = str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"])
-    stack = LocalStack(CHECKOUT, _STACKS, project, CONTEXT, environment().complete())
+    stack = LocalStack(CHECKOUT, _STACKS, project, CONTEXT, environment())
     if not stack.state_file.exists():
         with progress.step("making the stack"):
             stack.pulumi("stack", "init", CONTEXT)
-    elif not stack.selected:
+    elif "*" not in stack.pulumi("stack", "ls"):  # which one is selected is kept in the cache, not in .sandbox
         stack.pulumi("stack", "select", CONTEXT)
     stack.recover(progress)
 
@@ -55,7 +86,7 @@ def contents() -> list[Content]:
     """The engine's plugins, for `status`: which are official ones, and which this project's own stand-ins."""
     found = [Content("language host python", "of this checkout", "stand-in, sandbox/plugins/language_python.py")]
     for name in ("kubernetes", "random"):
-        place = provider_file(environment().home, name)
+        place = provider_file(home(), name)
         version = f"installed as {place.parent.name.rpartition('-v')[2]}"
         if place.is_symlink() and place.resolve().is_relative_to(parts.PROVIDER.folder):
             found += [Content(each.name, f"{each.version}, {version}", each.origin) for each in parts.PROVIDER.contents]
@@ -78,33 +109,20 @@ class LocalStack:
     project: str
     name: str
     env: Mapping[str, str]
-    """The environment for `pulumi` and `kubectl`."""
+    """The environment for `pulumi`."""
 
     @property
     def state_file(self) -> Path:
         """Where the backend keeps the stack's state."""
         return self.backend / ".pulumi/stacks" / self.project / f"{self.name}.json"
 
-    @property
-    def selected(self) -> bool:
-        """Whether `pulumi` has some stack to work on in this folder: the cache keeps that, not .sandbox."""
-        return any("*" in line for line in self.pulumi("stack", "ls").splitlines())
-
     def recover(self, progress: Progress) -> None:
-        """Makes that the next command goes on where a killed one was; where one runs, nothing is done.
-
-        Raises:
-            SandboxError: The engine refuses.
-        """
+        """Makes that the next command goes on where a killed one was; where one runs, nothing is done."""
         if self._drop_dead_locks(progress):
             self._settle_pending(progress)
 
     def pulumi(self, *arguments: str, stdin: str = "") -> str:
-        """What a command prints.
-
-        Raises:
-            SandboxError: It failed; the first line that it said of it.
-        """
+        """What a command prints; SandboxError, with the first line that says why, if it fails."""
         done = subprocess.run(
             [str(parts.PULUMI.folder / "pulumi"), *arguments, "--non-interactive"],
             cwd=self.folder,
@@ -148,20 +166,19 @@ class LocalStack:
             return
         with progress.step(f"settling {len(pending)} operations that a killed `pulumi` had begun"):
             for resource in [each["resource"] for each in pending if each["type"] == "creating"]:
-                if ident := _existing(resource, self.env):
+                if ident := _existing(resource):
                     # Not known to be ready: the next `up` waits for it, as for any that failed to become so.
                     unready = {"id": ident, "outputs": resource["inputs"], "initErrors": ["its creation was cut off"]}
                     deployment["resources"].append(resource | unready)
             self.pulumi("stack", "import", "--stack", self.name, stdin=json.dumps(exported))
 
 
-def _existing(resource: dict[str, Any], env: Mapping[str, str]) -> str:
+def _existing(resource: dict[str, Any]) -> str:
     """The id of a Kubernetes object that exists, empty where it does not, or is none."""
     inputs = resource.get("inputs") or {}
     metadata = inputs.get("metadata") or {}
     if not resource["type"].startswith("kubernetes:") or "name" not in metadata:
         return ""
-    command = [str(parts.NODE_PROGRAMS.folder / "kubectl"), "get", "--filename", "-"]
     wanted = json.dumps({key: inputs[key] for key in ("apiVersion", "kind", "metadata")})
-    done = subprocess.run(command, input=wanted, env=env, capture_output=True, text=True, check=False)
-    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))) if done.returncode == 0 else ""
+    found = cluster.kubectl("get", "--filename", "-", "--output", "name", stdin=wanted)
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))) if found else ""

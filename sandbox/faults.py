@@ -18,28 +18,7 @@ from sandbox.node import Node
 from sandbox.places import SandboxError
 
 FAULTS: Final = ("kill", "stop", "isolate", "fill")
-# Folder and megabytes. Nothing is deleted before all of it is copied; the disk is removed if the copy fails.
-_TO_DISK: Final = """set -e
-truncate -s "$2M" "$1.disk"
-mkfs.ext4 -q -m 0 "$1.disk"
-mkdir "$1.new"
-mount -o loop "$1.disk" "$1.new"
-rmdir "$1.new/lost+found"
-cp -a "$1/." "$1.new" || { umount "$1.new"; rm -r "$1.new" "$1.disk"; exit 1; }
-find "$1" -mindepth 1 -delete
-mount --move "$1.new" "$1"
-"""
-_FROM_DISK: Final = """set -e
-mountpoint -q "$1" || exit 0
-mount --move "$1" "$1.new"
-cp -a "$1.new/." "$1"
-umount "$1.new"
-rm -r "$1.new" "$1.disk"
-"""
-
-
-# Most of it at once. The file system needs some blocks for itself, so the rest is written until nothing fits.
-_FILL: Final = """fallocate -l "$(($(stat -f -c '(%a-1024)*%S' "$1")))" "$1/full" && ! cat /dev/zero >>"$1/full" 2>&-"""
+_VOLUME: Final = "/etc/sandbox/volume"  # the script, on each node
 
 
 @dataclass(frozen=True)
@@ -52,11 +31,7 @@ class Pod:
 
     @classmethod
     def find(cls, name: str) -> "Pod":
-        """The pod of that name.
-
-        Raises:
-            SandboxError: There is none, or it has no node.
-        """
+        """The pod of that name; SandboxError if there is none, or if it has no node."""
         found = _get("pod", name)
         place = next((each for each in node.ALL if each.name == found["spec"].get("nodeName")), None)
         if place is None:
@@ -64,11 +39,7 @@ class Pod:
         return cls(name, found["metadata"]["uid"], place)
 
     def processes(self, name: str) -> list[int]:
-        """Its processes of that name, as this machine counts them.
-
-        Raises:
-            SandboxError: There is none.
-        """
+        """Its processes of that name, as this machine counts them; SandboxError if there is none."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended
@@ -116,27 +87,33 @@ def isolated(pod: Pod, process: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def limited(pod: Pod, process: str, claim: str, megabytes: int = 1024) -> Iterator[str]:
-    """Moves the folder of a claim, which has no limit of its own, to a disk of that size; yields the folder.
+def limited(pod: Pod, process: str, claim: str) -> Iterator[str]:
+    """Moves the folder of a claim, which has no limit of its own, to a disk of 1 GiB; yields the folder.
 
     The process that uses it is stopped meanwhile and then killed, so its container starts again on the disk. At the end
     all of it is moved back in the same way. A restart of the node before that loses the volume.
     """
     pod.processes(process)
+    volumes = _get("pod", pod.name)["spec"].get("volumes", [])
+    claims = [its["persistentVolumeClaim"]["claimName"] for its in volumes if "persistentVolumeClaim" in its]
+    if claim not in claims:
+        raise SandboxError(f"CLAIM is {claim}: {pod.name} uses {', '.join(claims) or 'no claim'}")
     volume = _get("pv", str(_get("pvc", f"{pod.name.partition('/')[0]}/{claim}")["spec"]["volumeName"]))
     folder = str((volume["spec"].get("hostPath") or volume["spec"]["local"])["path"])
+    if pod.node.run("test", "-e", f"{folder}.disk").returncode == 0:
+        raise SandboxError(f"{folder}.disk is there: another fill is at work, or was ended by a restart of the node")
     try:
-        _move(pod.name, process, _TO_DISK, folder, str(megabytes))
+        _move(pod.name, process, "to-disk", folder)
         yield folder
     finally:
-        _move(pod.name, process, _FROM_DISK, folder)
+        _move(pod.name, process, "from-disk", folder)
 
 
 @contextlib.contextmanager
 def filled(its: Node, folder: str) -> Iterator[None]:
     """Fills the disk that `limited` has put under a folder, to its last byte."""
     try:
-        _run(its, "sh", "-c", _FILL, "sh", folder)
+        _run(its, _VOLUME, "fill", folder)
         yield
     finally:
         its.run("rm", "-f", f"{folder}/full")
@@ -155,8 +132,8 @@ def run(fault: str, pod: Pod, process: str, claim: str, seconds: float) -> None:
         return time.sleep(seconds)
 
 
-def _move(name: str, process: str, script: str, *arguments: str) -> None:
-    """Runs a script while a process stands still, which then starts again. Waits for it, since it may have crashed."""
+def _move(name: str, process: str, direction: str, folder: str) -> None:
+    """Moves its data while a process stands still, which then starts again. Waits for it, as it may have crashed."""
     end = time.monotonic() + 330  # the kubelet waits for 300 s at most
     while True:
         try:
@@ -168,7 +145,7 @@ def _move(name: str, process: str, script: str, *arguments: str) -> None:
                 raise
             time.sleep(0.2)
     try:
-        _run(pod.node, "sh", "-c", script, "sh", *arguments)
+        _run(pod.node, _VOLUME, direction, folder)
     finally:
         pod.signal(process, signal.SIGKILL)
 

@@ -4,7 +4,6 @@ Nothing here is compressed: the image goes from one folder of this machine to an
 """
 
 import hashlib
-import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -53,13 +52,10 @@ def pack(image: Image, layers: Sequence[Path], folder: Path) -> Path:
     content = {"Config": "config.json", "RepoTags": [image.reference], "Layers": [layer.name for layer in packed]}
     with tarfile.open(archive, "w") as tar:
         for name, value in (("config.json", config), ("manifest.json", [content])):
-            body = json.dumps(value).encode()
-            entry = tarfile.TarInfo(name)
-            entry.size = len(body)
-            tar.addfile(entry, io.BytesIO(body))
-        for layer in packed:
-            tar.add(layer, arcname=layer.name)
-            layer.unlink()
+            (folder / name).write_text(json.dumps(value))
+        for file in (folder / "config.json", folder / "manifest.json", *packed):
+            tar.add(file, arcname=file.name)
+            file.unlink()
     return archive
 
 

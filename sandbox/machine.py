@@ -2,29 +2,26 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from sandbox.build import GO_CACHE
 from sandbox.places import CACHE, STATE, SandboxError
 
 # Bytes. While everything is built, the Go caches grow to 11 GB; what stays is 2 GB, and a node's disk 2 GB.
 BUILD_BYTES: Final = 15 * 10**9
 RUN_BYTES: Final = 3 * 10**9
-_GO: Final = (1, 26)
+_TOOLS: Final = {"go": "Go 1.26 or newer", "node": "Node 20 or newer", "npm": "npm", "apt-get": "a Debian system"}
 
 
 def check(building: Callable[[], bool]) -> None:
-    """Checks the machine.
+    """Checks the machine; SandboxError names what is missing.
 
-    Args:
-        building: Whether something has to be built, which needs more than running it. Asked of root only: others may
-            not read what root has built.
-
-    Raises:
-        SandboxError: Something is missing.
+    `building` says whether something has to be built, which needs more. Only root is asked: others may not read it.
     """
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise SandboxError(
@@ -39,21 +36,21 @@ def check(building: Callable[[], bool]) -> None:
     build = building()
     if build:
         _check_tools()
-    _check_space(CACHE, BUILD_BYTES if build else 0)
+    # A build that goes on has used some of it already.
+    if build and not GO_CACHE.exists():
+        _check_space(CACHE, BUILD_BYTES, ", or set PACMAN_CACHE to a folder on another disk")
     _check_space(STATE, RUN_BYTES)
 
 
 def _check_tools() -> None:
-    for name, use in (("go", "Go 1.26 or newer"), ("node", "Node 20"), ("npm", "npm"), ("apt-get", "a Debian system")):
+    for name, use in _TOOLS.items():
         if shutil.which(name) is None:
             raise SandboxError(f"`{name}` is not on PATH: the sandbox is built with {use}")
-    done = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False)
-    version = done.stdout.strip()
-    numbers = tuple(int(part) for part in version.removeprefix("go").split(".")[:2] if part.isdigit())
-    if numbers < _GO:
-        raise SandboxError(
-            f"go is {version or 'broken'}: the sandbox is built with Go {'.'.join(map(str, _GO))} or newer"
-        )
+    for command, least in (("go env GOVERSION", (1, 26)), ("node --version", (20,))):
+        done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+        if tuple(map(int, re.findall(r"\d+", done.stdout)[: len(least)])) < least:
+            name, said = command.split()[0], done.stdout.strip() or "broken"
+            raise SandboxError(f"{name} is {said}: the sandbox is built with {_TOOLS[name]}")
     if shutil.which("mmdebstrap") is None:
         _install("mmdebstrap")
 
@@ -69,11 +66,9 @@ def _install(package: str) -> None:
     raise SandboxError(f"cannot install {package}: {reason[-1] if reason else 'apt-get failed'}")
 
 
-def _check_space(folder: Path, needed: int) -> None:
+def _check_space(folder: Path, needed: int, otherwise: str = "") -> None:
     there = next(each for each in (folder, *folder.parents) if each.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise SandboxError(
-            f"{there} has {free / 10**9:.1f} GB free, {needed / 10**9:.0f} GB are needed:"
-            " make room, or set PACMAN_CACHE to a folder on another disk"
-        )
+        has, needs = (f"{each / 10**9:.1f}" for each in (free, needed))
+        raise SandboxError(f"{there} has {has} GB free, {needs} GB are needed: make room{otherwise}")

@@ -1,6 +1,7 @@
 """This machine's side of the nodes' network: one bridge, and for each node a link into it."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,12 +17,14 @@ BRIDGE: Final = "pacman0"
 _ADDRESS: Final = f"{SUBNET}1/24"
 
 
-def check() -> None:
-    """Makes sure that the addresses are free, and removes a bridge that a killed `up` left behind.
+def without_proxy() -> dict[str, str]:
+    """The variables with which no program asks a proxy for the first node, which has the API server and the game."""
+    others = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(dict.fromkeys(filter(None, (*others, f"{SUBNET}2")))))
 
-    Raises:
-        SandboxError: Another checkout's node, or something else, has them.
-    """
+
+def check() -> None:
+    """Removes a bridge that a killed `up` left; SandboxError if another checkout's node, or else, has the addresses."""
     links = _links()
     if bridge := links.get(BRIDGE):
         owner = bridge.get("ifalias", "somebody else")
@@ -41,11 +44,7 @@ def check() -> None:
 
 
 def connect(link: str, process: int) -> None:
-    """Joins the network namespace of a process to the bridge, which is made where it is missing; its end is eth0.
-
-    Raises:
-        SandboxError: Another checkout, or something else, has the addresses.
-    """
+    """Joins the network namespace of a process, as its eth0, to the bridge, which is checked and made if missing."""
     if is_anothers() or BRIDGE not in _links():
         check()
         _ip("link", "add", BRIDGE, "type", "bridge")
@@ -104,10 +103,9 @@ def _links() -> dict[str, dict[str, Any]]:
 
 def _ip(*arguments: str) -> str:
     """Runs `ip` on this machine's network; where this machine has none, the node's program does it."""
-    command = [shutil.which("ip") or "ip", *arguments]
-    if not Path(command[0]).is_file():
-        command = ["chroot", str(parts.DEBIAN.folder / "root"), "/sbin/ip", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = shutil.which("ip")
+    command = [found] if found else ["chroot", str(parts.DEBIAN.folder / "root"), "/sbin/ip"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SandboxError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

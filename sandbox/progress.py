@@ -25,18 +25,13 @@ class Progress:
         self._write(f"{text}\n")
 
     def update(self, doing: str, done: float, left: float) -> None:
-        """What is going on.
-
-        Args:
-            doing: What is being worked on.
-            done: The share of all work that is done, from 0 to 1.
-            left: Seconds until everything is done, as far as one can tell.
-        """
+        """Says what is being worked on, the share of all work that is done (0 to 1), and the seconds that are left."""
         now = time.monotonic()
         if now - self._written < (0.2 if self._terminal else _EVERY_SECONDS):
             return
         self._written = now
-        line = f"  {done:4.0%}, {_left(left)}: {doing}"
+        remaining = f"{round(left / 60)} min" if left > 90 else f"{max(round(left, -1), 10):.0f} s"
+        line = f"  {done:4.0%}, about {remaining} left: {doing}"
         self._write(line[: shutil.get_terminal_size().columns - 1] if self._terminal else f"{line}\n")
 
     @contextmanager
@@ -60,9 +55,3 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
-
-
-def _left(seconds: float) -> str:
-    return (
-        f"about {round(seconds / 60)} min left" if seconds > 90 else f"about {max(round(seconds, -1), 10):.0f} s left"
-    )

@@ -14,51 +14,23 @@ from typing import Final
 
 from sandbox.places import SandboxError
 
-_HEAD: Final = """#!/bin/sh
-# A launcher of the sandbox (sandbox/plugins): rewritten when it differs; an official plugin in its place is left alone.
-"""
-_NEEDS: Final = """: "${SANDBOX_PYTHON:?is not set: run eval \\"\\$(make -s env)\\" first}"
-: "${SANDBOX_ROOT:?is not set: run eval \\"\\$(make -s env)\\" first}"
-"""
-_START: Final = 'exec "$SANDBOX_PYTHON" -P "$SANDBOX_ROOT/sandbox/plugins/launch.py"'
-_LANGUAGE: Final = f'{_HEAD}{_NEEDS}{_START} language_python "$(dirname -- "$0")" "$@"\n'
-_RANDOM: Final = f'{_HEAD}{_NEEDS}{_START} random "$@"\n'
-# Dynamic providers: the engine names the project's virtual environment, relative to the folder that it starts this in.
-# The SDK's own server of them outlives an engine that was killed; that nobody reads what it writes then tells it so.
-_DYNAMIC: Final = f"""{_HEAD}case "${{PULUMI_RUNTIME_VIRTUALENV:-}}" in
-"") python="${{SANDBOX_PYTHON:-python3}}" ;;
-/*) python="$PULUMI_RUNTIME_VIRTUALENV/bin/python" ;;
-*) python="$PWD/$PULUMI_RUNTIME_VIRTUALENV/bin/python" ;;
-esac
-exec "$python" -u -c '
-import os, runpy, select, threading
-
-def watch():
-    ended = select.poll()
-    ended.register(1, 0)
-    ended.poll()
-    os._exit(0)
-
-threading.Thread(target=watch, daemon=True).start()
-runpy.run_module("pulumi.dynamic", run_name="__main__", alter_sys=True)
-' "$@"
-"""
+_LAUNCHERS: Final = Path(__file__).with_name("launchers")
+_HEAD: Final = "#!/bin/sh\n# A launcher of the sandbox (sandbox/plugins)"
 
 
 def install(*, home: Path, language_dir: Path, kubernetes: Path) -> None:
     """Installs the language host beside the engine and the providers into its home; quick where all is there.
 
+    SandboxError if a provider's SDK package is not installed.
+
     Args:
         home: The engine's PULUMI_HOME.
         language_dir: The folder that the engine's binary really lies in: what lies there counts as bundled with it.
         kubernetes: The Kubernetes provider.
-
-    Raises:
-        SandboxError: A provider's SDK package is not installed.
     """
-    _write(language_dir / "pulumi-language-python", _LANGUAGE)
-    _write(language_dir / "pulumi-resource-pulumi-python", _DYNAMIC)
-    _write(provider_file(home, "random"), _RANDOM)
+    beside = (language_dir / name for name in ("pulumi-language-python", "pulumi-resource-pulumi-python"))
+    for launcher in (*beside, provider_file(home, "random")):
+        _write(launcher, (_LAUNCHERS / launcher.name).read_text())
     place = provider_file(home, "kubernetes")
     if place.is_symlink() and place.readlink() == kubernetes:
         return
@@ -70,11 +42,7 @@ def install(*, home: Path, language_dir: Path, kubernetes: Path) -> None:
 
 
 def provider_file(home: Path, name: str) -> Path:
-    """Where the engine looks for a provider: under the version that the SDK package asks for.
-
-    Raises:
-        SandboxError: The package is not installed.
-    """
+    """Where the engine looks for a provider: under the version of its SDK package; SandboxError without it."""
     about = Path(sysconfig.get_path("purelib"), f"pulumi_{name}", "pulumi-plugin.json")
     if not about.exists():
         raise SandboxError(f"{sys.executable} has no package pulumi-{name}: install requirements.txt")

@@ -69,7 +69,8 @@ def required_plugins(packages: list[Path]) -> list[PackageDependency]:
         about = json.loads(file.read_text())
         if about.get("resource"):
             name = about.get("name") or file.parent.name.removeprefix("pulumi_").replace("_", "-")
-            version = about.get("version") or _package_version(file.parent)
+            installed = importlib.metadata.distributions(name=file.parent.name, path=[str(file.parents[1])])
+            version = about.get("version") or next((each.version for each in installed), "")
             server = about.get("server") or ""
             found.append(PackageDependency(name=name, kind="resource", version=version, server=server))
     return found
@@ -167,12 +168,6 @@ def _start(
     if not context.add_callback(process.terminate):
         process.terminate()
     return process
-
-
-def _package_version(package: Path) -> str:
-    for info in package.parent.glob(f"{package.name}-*.dist-info"):
-        return info.name.removesuffix(".dist-info").rpartition("-")[2]
-    return ""
 
 
 def main() -> None:

@@ -35,11 +35,7 @@ _DEFAULTS: Final = {
 
 
 def random_string(inputs: Mapping[str, Any]) -> str:
-    """A string of the wanted length and characters.
-
-    Raises:
-        ValueError: No such string exists.
-    """
+    """A string of the wanted length and characters; ValueError if no such string exists."""
     characters = _CHARACTERS | {"special": inputs.get("overrideSpecial") or _CHARACTERS["special"]}
     minimum = {kind: int(inputs[key]) for kind, key in _MINIMUM.items()}
     allowed = "".join(each for kind, each in characters.items() if inputs[kind])

@@ -55,16 +55,24 @@ def kubectl() -> Iterator[Kubectl]:
     try:
         made("apply", "--filename", "-", stdin=f"{json.dumps(_CLAIM)}\n---\n{json.dumps(_SERVER)}")
         made("wait", "--for=condition=Ready", f"pod/{_POD}", "--timeout=60s")
-        write(made, "kept")
+        assert write(made, "kept") == "done"
         yield made
     finally:
         made("delete", "namespace", made.namespace)
 
 
-def write(kubectl: Kubectl, text: str) -> bool:
-    """Writes a file on the volume, a page and not only a name."""
-    script = f"for i in $(/bin/busybox seq 2000); do echo {text}; done >/data/{text}"
-    return bool(kubectl("exec", _POD, "--", "/bin/busybox", "sh", "-c", f"{script} && echo done", check=False))
+def write(kubectl: Kubectl, text: str) -> str:
+    """Writes a file on the volume, a page and not only a name; returns "done", or what prevented it.
+
+    Nothing is returned where the container ended meanwhile: that says nothing about the volume.
+    """
+    script = f"(for i in $(/bin/busybox seq 2000); do echo {text} || exit; done >/data/{text}) 2>&1 && echo done"
+    return kubectl("exec", _POD, "--", "/bin/busybox", "sh", "-c", f"{script}; true", check=False).strip()
+
+
+def is_full(kubectl: Kubectl) -> bool:
+    """Whether the volume has no room for another file."""
+    return "No space left on device" in write(kubectl, another())
 
 
 def another() -> str:
@@ -120,15 +128,20 @@ def test_a_stopped_process_answers_nothing_and_goes_on_afterwards(kubectl: Kubec
 def test_an_isolated_pod_is_not_reached_even_from_its_node_until_it_is_undone(kubectl: Kubectl) -> None:
     with lasting(kubectl, "isolate"):
         eventually("it is not reached", lambda: not served(kubectl, "kept"))
-        assert write(kubectl, "meanwhile"), "it runs"
+        assert write(kubectl, "meanwhile") == "done", "it runs"
     eventually("it serves", lambda: served(kubectl, "meanwhile"))
 
 
 def test_a_full_volume_takes_no_more_and_has_all_of_its_data_afterwards(kubectl: Kubectl) -> None:
     with lasting(kubectl, "fill", "data"):
-        eventually("the volume is full", lambda: served(kubectl, "kept") and not write(kubectl, another()), 60)
+        eventually("the volume is full", lambda: served(kubectl, "kept") and is_full(kubectl), 60)
+        second = command(kubectl, "fill", "data")
+        done = subprocess.run(second, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        assert "another fill is at work" in done.stderr
+        assert served(kubectl, "kept")
+        assert is_full(kubectl)
     eventually("it serves", lambda: served(kubectl, "kept"), 60)
-    assert write(kubectl, another())
+    assert write(kubectl, another()) == "done"
     volumes = Pod.find(f"{kubectl.namespace}/{_POD}").node.data / "volumes"
     assert not list(volumes.glob("*.disk")), "the disk is removed"
 
@@ -147,6 +160,11 @@ def test_a_mistake_is_reported_in_one_line(arguments: tuple[str, ...], said: str
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_claim_that_the_pod_does_not_use_is_refused_with_those_that_it_uses(kubectl: Kubectl) -> None:
+    done = subprocess.run(command(kubectl, "fill", "other"), cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.stderr == f"error: CLAIM is other: {kubectl.namespace}/{_POD} uses data\n"
 
 
 def test_a_process_that_a_pod_has_not_is_reported_with_those_that_it_has(kubectl: Kubectl) -> None:

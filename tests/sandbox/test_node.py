@@ -91,8 +91,10 @@ def _cut_the_power(outputs: dict[str, str], name: str) -> None:
     body = urllib.parse.urlencode(fields).encode()
     with urllib.request.urlopen(f"{url}highscores", body, timeout=15) as response:  # noqa: S310 - our own node
         assert json.loads(response.read())["rs"] == "success"
+    first = FIRST.pid()
     done = _sandbox("restart")
     assert done.returncode == 0, done.stderr
+    assert FIRST.pid() != first, "the node went on"
     _until(lambda: name in [each["name"] for each in _scores(url)], "the score is listed again")
     marks = _output("kubectl", "get", "storageclass", outputs["storage_class"])
     assert "(default)" in marks

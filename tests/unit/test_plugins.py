@@ -4,6 +4,7 @@ No engine runs here. That the real one finds and starts what is installed, tests
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 from sandbox.plugins import install, random
 from sandbox.plugins.language_python import required_plugins
 from tools.recorder import ROOT
+
+ENVIRONMENT = os.environ | {"SANDBOX_PYTHON": sys.executable, "SANDBOX_ROOT": str(ROOT)}
 
 
 def _wanted(**changes: object) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def test_the_plugins_of_a_program_are_those_of_its_packages(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         (tmp_path / name / "pulumi-plugin.json").write_text(json.dumps(about))
     (tmp_path / "pulumi_two-4.5.6.dist-info").mkdir()
+    (tmp_path / "pulumi_two-4.5.6.dist-info/METADATA").write_text("Name: pulumi_two\nVersion: 4.5.6\n")
     found = [(each.name, each.version, each.server) for each in required_plugins([tmp_path])]
     assert found == [("one", "1.2.3", "https://plugins.invalid"), ("two", "4.5.6", "")]
 
@@ -125,9 +129,8 @@ def test_an_official_plugin_that_somebody_installed_is_left_alone(home: Home, na
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, None], ids=["SIGINT", "SIGTERM", "engine-killed"])
-def test_a_plugin_ends_with_the_engine(ending: signal.Signals | None) -> None:
-    launch = Path(install.__file__).with_name("launch.py")
-    with subprocess.Popen([sys.executable, "-P", launch, "random"], stdout=subprocess.PIPE) as plugin:
+def test_a_plugin_ends_with_the_engine(home: Home, ending: signal.Signals | None) -> None:
+    with subprocess.Popen([home.provider("random")], env=ENVIRONMENT, stdout=subprocess.PIPE) as plugin:
         try:
             assert plugin.stdout is not None
             assert int(plugin.stdout.readline()) > 0, "the first line is the port"
@@ -141,14 +144,13 @@ def test_a_plugin_ends_with_the_engine(ending: signal.Signals | None) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, None], ids=["SIGINT", "engine-killed"])
-def test_a_program_ends_with_the_engine(ending: signal.Signals | None, tmp_path: Path) -> None:
+def test_a_program_ends_with_the_engine(home: Home, ending: signal.Signals | None, tmp_path: Path) -> None:
     # In place of what the engine's SDK runs a program with.
-    (tmp_path / "pulumi-language-python-exec").write_text(
+    (home.engine / "pulumi-language-python-exec").write_text(
         "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
     )
-    launch = Path(install.__file__).with_name("launch.py")
-    command = [sys.executable, "-P", str(launch), "language_python", str(tmp_path), "127.0.0.1:1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as host:
+    command = [str(home.engine / "pulumi-language-python"), "127.0.0.1:1"]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) as host:
         try:
             assert host.stdout is not None
             channel = grpc.insecure_channel(f"127.0.0.1:{int(host.stdout.readline())}")

@@ -23,16 +23,16 @@ import pytest
 
 from sandbox import __main__ as command_line
 from sandbox import build as builder
-from sandbox import cluster, images, machine, network, node, parts
+from sandbox import cluster, engine, images, machine, network, node, parts
 from sandbox.build import Build, Part
-from sandbox.places import CHECKOUT, FILES, Environment, SandboxError
+from sandbox.places import CHECKOUT, FILES, SandboxError
 from sandbox.progress import Progress, duration
 
 
 class TestMachine:
     @pytest.fixture(autouse=True)
     def a_good_machine(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        for tool, says in (("go", "go1.26.8"), ("node", ""), ("npm", ""), ("apt-get", ""), ("mmdebstrap", "")):
+        for tool, says in (("go", "go1.26.8"), ("node", "v20.20.2"), ("npm", ""), ("apt-get", ""), ("mmdebstrap", "")):
             program = tmp_path / "bin" / tool
             program.parent.mkdir(exist_ok=True)
             program.write_text(f"#!/bin/sh\necho {says}\n")
@@ -41,6 +41,7 @@ class TestMachine:
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(machine, "CACHE", tmp_path / "cache")
         monkeypatch.setattr(machine, "STATE", tmp_path / "state")
+        monkeypatch.setattr(machine, "GO_CACHE", tmp_path / "cache/go")
         monkeypatch.setattr(machine, "BUILD_BYTES", 0)
         monkeypatch.setattr(machine, "RUN_BYTES", 0)
 
@@ -56,6 +57,7 @@ class TestMachine:
             (lambda _, bin_: (bin_ / "npm").unlink(), "`npm` is not on PATH"),
             (lambda _, bin_: (bin_ / "apt-get").unlink(), "`apt-get` is not on PATH"),
             (lambda _, bin_: (bin_ / "go").write_text("#!/bin/sh\necho go1.21.3\n"), "go is go1.21.3: .* Go 1.26"),
+            (lambda _, bin_: (bin_ / "node").write_text("#!/bin/sh\necho v18.19.0\n"), "node is v18.19.0: .* Node 20"),
             (lambda patch, _: patch.setattr(machine, "BUILD_BYTES", 10**18), "GB are needed: make room"),
             (lambda patch, _: patch.setattr(machine, "RUN_BYTES", 10**18), "GB are needed: make room"),
             (lambda patch, _: patch.setattr(platform, "machine", lambda: "aarch64"), "x86_64.*minikube"),
@@ -72,6 +74,11 @@ class TestMachine:
         with pytest.raises(SandboxError, match=said) as caught:
             machine.check(lambda: True)
         assert "\n" not in str(caught.value)
+
+    def test_a_build_that_goes_on_needs_less_room(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(machine, "BUILD_BYTES", 10**18)
+        (tmp_path / "cache/go").mkdir(parents=True)
+        machine.check(lambda: True)
 
     def test_running_what_is_built_needs_no_tools(self, tmp_path: Path) -> None:
         (tmp_path / "bin/go").unlink()
@@ -338,10 +345,17 @@ class TestEnvironment:
             monkeypatch.setenv(name, "theirs")
         for name in ("KUBECONFIG", "PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_STACK"):
             monkeypatch.setenv(name, "theirs")
-        assert "theirs" not in Environment(()).complete().values()
+        assert "theirs" not in engine.environment().values()
+
+    def test_no_program_asks_a_proxy_for_the_node(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_PROXY", "intranet.example,192.168.49.2")
+        for name in ("NO_PROXY", "no_proxy"):
+            assert engine.variables()[name] == "intranet.example,192.168.49.2"
+        monkeypatch.delenv("NO_PROXY")
+        assert engine.variables()["no_proxy"] == "192.168.49.2"
 
     def test_no_value_is_a_secret_but_for_the_name_of_its_file(self) -> None:
-        assert not [name for name in Environment(()).variables() if "PASSPHRASE" in name and "FILE" not in name]
+        assert not [name for name in engine.variables() if "PASSPHRASE" in name and "FILE" not in name]
 
 
 class TestCommandLine:
@@ -430,6 +444,7 @@ class TestNetwork:
         monkeypatch.setattr(network, "_links", lambda: theirs)
         monkeypatch.setattr(network, "_ip", lambda *_: pytest.fail("nothing may be changed"))
         monkeypatch.setattr(node, "_remove_cgroup", lambda _: pytest.fail("nothing may be removed"))
+        monkeypatch.setattr(cluster, "_restore_kernel", lambda: pytest.fail("the other checkout's node needs them"))
         assert not cluster.stop()
 
 
