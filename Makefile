@@ -1,9 +1,8 @@
 # The commands of the project; `make help` lists them. STACK= chooses the stack of `make preview`, `make render`,
-# `make status`, `make backup` and `make restore`; with any other than `sandbox`, your own Pulumi and kubeconfig are used
-# as they are. NODES= is the number of nodes of the embedded cluster, 1 to 3; without it, the cluster keeps the number
-# that it has.
+# `make status`, `make backup`, `make backups` and `make restore`; with any other than `sandbox`, your own Pulumi and
+# kubeconfig are used as they are. NODES= is the number of nodes of the sandbox, 1 to 3; without it, it keeps those it has.
 STACK ?= sandbox
-# Another build of Pulumi's Kubernetes provider for the embedded cluster's engine: /path/to/pulumi-resource-kubernetes.
+# Another build of Pulumi's Kubernetes provider for the sandbox's engine: /path/to/pulumi-resource-kubernetes.
 export SANDBOX_PROVIDER := $(PROVIDER)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -23,7 +22,10 @@ running = $(cluster)
 enter = export PULUMI_STACK=$(STACK)
 endif
 
-# Another stack may hold somebody's scores, so no command that asks no question is run on it.
+# Whether the sandbox's stack has something in the cluster; asked without the engine, since the node may not run.
+deployed = grep -qs '"kubernetes:' .sandbox/stacks/.pulumi/stacks/pacman/sandbox.json
+
+# Another stack may hold somebody's scores, so a command that could delete them for good is not run on it.
 sandbox_only = [ "$(STACK)" = sandbox ] || { echo 'error: STACK is $(STACK): make $@ is for the sandbox; use $(1)' >&2; exit 1; }
 
 .PHONY: up
@@ -31,7 +33,9 @@ up: .venv/ready ## Start the sandbox's cluster and deploy the stack on it; NODES
 	$(call sandbox_only,pulumi up --stack "$(STACK)" --policy-pack policy)
 	$(cluster)
 	$(enter)
-	pulumi up --yes --skip-preview
+	# After a `make down` that was interrupted, the state has objects that are gone, which only a refresh finds out.
+	refresh=$$(! $(deployed) || $(python) -m tools.down --interrupted)
+	pulumi up --yes --skip-preview $$refresh
 	echo
 	$(python) -m tools.lesson --wait
 	echo "Pacman runs on a Kubernetes of its own, node minikube at 192.168.49.2. Open $$(pulumi stack output url)"
@@ -49,11 +53,18 @@ stop: .venv/ready ## Stop the sandbox's nodes and keep the scores; make up start
 .PHONY: down
 down: .venv/ready ## Delete the sandbox's stack with its scores, and stop the nodes
 	$(call sandbox_only,pulumi destroy --stack "$(STACK)")
-	if ! $(python) -m sandbox status >/dev/null; then
-	  exec $(python) -m sandbox stop
+	code=0; $(python) -m sandbox status >/dev/null || code=$$?
+	if [ $$code = 3 ]; then
+	  $(python) -m sandbox stop
+	  ! $(deployed) || {
+	    echo "error: the node did not run, so the stack could not be deleted: make up, then make down" >&2
+	    exit 1
+	  }
+	  exit 0
 	fi
+	[ $$code = 0 ] || exit $$code
 	$(enter)
-	pulumi destroy --yes --skip-preview
+	$(python) -m tools.down
 	$(python) -m sandbox stop
 
 .PHONY: demo
@@ -75,9 +86,15 @@ backup: .venv/ready ## Back up the database of STACK, and verify the backup; EMP
 	$(enter)
 	$(python) -m tools.backup $(if $(EMPTIED),--emptied "$(EMPTIED)")
 
+.PHONY: backups
+backups: .venv/ready ## List the backups of STACK
+	$(running)
+	$(enter)
+	$(python) -m tools.backup list
+
 .PHONY: restore
-restore: .venv/ready ## Restore a backup into the database of STACK: FROM=latest, or FROM= the name that make backup printed
-	[ -n "$(FROM)" ] || { echo 'error: FROM is empty: make restore FROM=latest, or the name of an archive' >&2; exit 1; }
+restore: .venv/ready ## Replace the scores of STACK with those of a backup: FROM=latest, or a name that make backups lists
+	[ -n "$(FROM)" ] || { echo 'error: FROM is empty: make restore FROM=latest, or a name that make backups lists' >&2; exit 1; }
 	$(running)
 	$(enter)
 	$(python) -m tools.backup restore "$(FROM)"
@@ -114,7 +131,7 @@ test: check ## Everything: the checks, then real engine, cluster, database and b
 	(cd sandbox/images/pacman && npm ci --no-audit --no-fund && npm test)
 	# Most tests wait for the cluster half of the time, so two run beside each other.
 	failed=0
-	$(python) -m pytest --numprocesses=2 --dist=loadfile -m 'not alone' tests/workflows tests/engine || failed=$$?
+	$(python) -m pytest --numprocesses=2 --dist=loadfile -m 'not alone' tests/workflows/test_actionlint.py tests/engine || failed=$$?
 	$(python) -m pytest -m alone tests/engine || failed=$$?
 	$(python) -m pytest tests/e2e tests/sandbox || failed=$$?
 	exit $$failed
@@ -140,7 +157,7 @@ check: .venv/dev-ready ## What needs no cluster and no engine: lint, types, unit
 	$(python) -m ruff format --quiet --check .
 	$(python) -m mypy
 	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
-	$(python) -m pytest --quiet --numprocesses=auto tests/unit tests/golden tests/policy
+	$(python) -m pytest --quiet --numprocesses=auto tests/unit tests/golden tests/policy tests/workflows/test_workflows.py
 
 .PHONY: env
 env: .venv/ready ## For a shell in which pulumi and kubectl work on the sandbox: eval "$(make -s env)"

@@ -23,7 +23,7 @@ from typing import Any, Self
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 # The CLI hides --event-log unless this is set.
-_EVENTS = {"PULUMI_DEBUG_COMMANDS": "true"}
+EVENT_LOG = {"PULUMI_DEBUG_COMMANDS": "true"}
 # What the person has set for stacks of their own.
 _NOT_THEIRS = ("PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_STACK", "PULUMI_CONFIG", "PULUMI_K8S_")
 # The engine's mark of a secret in a state.
@@ -128,7 +128,7 @@ class Running:
             AssertionError: It does not, in that time or before the command ends.
         """
         end = time.monotonic() + seconds
-        while not any(map(seen, _diagnostics(_events(self._log)))):
+        while not any(map(seen, _diagnostics(read_events(self._log)))):
             assert self._process.poll() is None, f"ended before the message came\n{self._output.read_text()}"
             assert time.monotonic() < end, f"no such message in {seconds} s\n{self._output.read_text()}"
             time.sleep(0.05)
@@ -161,7 +161,7 @@ class Running:
         except subprocess.TimeoutExpired:
             self.end()
             raise AssertionError(f"not finished after {seconds} s\n{self._output.read_text()}") from None
-        return _result(code, self._output.read_text(), _events(self._log))
+        return _result(code, self._output.read_text(), read_events(self._log))
 
     def end(self) -> None:
         """Ends the command if it still runs: first so that it can note down what it has done, then by force."""
@@ -206,7 +206,7 @@ class Engine:
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._root / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "NO_COLOR": "1",
-            **_EVENTS,
+            **EVENT_LOG,
             **(env or {}),
         }
         self._commands: list[Running] = []
@@ -230,18 +230,26 @@ class Engine:
         try:
             for command in self._commands:
                 command.end()
-            if self._has_something() and self.destroy().exit_code:
+            if self._has_something() and self._destroy():
                 # A command that was killed leaves the stack locked; an import protects what it imports.
                 self.run("cancel", "--yes", check=False)
                 self.run("state", "unprotect", "--all", "--yes", check=False)
-                done = self.destroy("--refresh", "--continue-on-error")
-                left = f"the stack could not be destroyed\n{done.printed}" if done.exit_code else ""
+                said = self._destroy("--refresh", "--continue-on-error")
+                left = f"the stack could not be destroyed\n{said}" if said else ""
         finally:
             shutil.rmtree(self._root, ignore_errors=True)
         if left and error is None:
             raise AssertionError(left)
         if left and error is not None:
             error.add_note(left)
+
+    def _destroy(self, *options: str) -> str:
+        """Destroys the stack; returns what was said if something is left."""
+        try:
+            done = self.destroy(*options)
+        except AssertionError as late:  # it was killed
+            return str(late)
+        return done.printed if done.exit_code else ""
 
     # --- The project ---
 
@@ -378,11 +386,13 @@ def _read(path: str | Path) -> str:
         return ""
 
 
-def _events(log: Path) -> list[EngineEvent]:
-    """The events so far; the last line may be half written."""
+def read_events(log: Path) -> list[EngineEvent]:
+    """What an --event-log has so far; its last line may be half written."""
     if not log.exists():
         return []
-    return [EngineEvent.from_json(json.loads(line)) for line in log.read_text().split("\n")[:-1] if line]
+    return [
+        EngineEvent.from_json(json.loads(line)) for line in log.read_text(errors="replace").split("\n")[:-1] if line
+    ]
 
 
 def _diagnostics(events: Sequence[EngineEvent]) -> list[Diagnostic]:

@@ -1,6 +1,7 @@
 """The checkout's program in a stack, a namespace and under a host name of its own, beside what runs on the cluster.
 
-It leaves the default StorageClass alone unless its config says otherwise. What it made is gone at the end.
+It leaves the default StorageClass alone unless its config says otherwise. What it made is gone at the end: a destroy
+deletes it, with the namespace begun first, which takes a third of the time.
 """
 
 import secrets
@@ -11,6 +12,7 @@ from typing import Final, Self
 
 import yaml
 
+from tools import down
 from tools.engine import Engine
 from tools.recorder import ROOT, stack_config
 
@@ -58,6 +60,10 @@ class OwnStack(Engine):
             super().__exit__(kind, error, traceback)
         finally:
             delete_what_is_left(self.context, self.namespace)
+
+    def _destroy(self, *options: str) -> str:
+        down.begin(self.context, self.namespace)
+        return super()._destroy(*options)
 
     def use(self, **changes: object) -> None:
         """The stack's whole config: as it was made, with changes, as a person writes it into the stack's file."""

@@ -123,7 +123,7 @@ def record(
         mocks.set_mocks(echo, project="pacman", stack=name, preview=False, monitor=monitor)
         await stack.wait_for_rpcs()
         set_root_resource(None)  # type: ignore[arg-type]
-        pulumi.runtime.set_all_config(dict(config or {}), [])
+        pulumi.runtime.set_all_config(dict(config or {}), ["pacman:imagePullConfig"])
         await stack.run_in_stack(lambda: (program(), None)[1])
 
     with mock.patch.object(cluster, "wait_for_ingress_address", address if callable(address) else lambda *_: address):
@@ -137,7 +137,7 @@ def record_program(
     **options: Any,  # noqa: ANN401 - those of record
 ) -> Recorded:
     """Runs `__main__.py` with Pulumi.yaml's defaults and `config` over them, on a cluster of which this is known."""
-    with mock.patch.object(preflight, "look", lambda config: known):
+    with mock.patch.object(preflight, "read_cluster", lambda config: known):
         return record(lambda: runpy.run_path(str(ROOT / "__main__.py")), {**defaults(), **config}, **options)
 
 
