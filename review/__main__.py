@@ -31,11 +31,12 @@ def main(arguments: list[str]) -> int:
     write.add_argument(
         "--stacks", type=json.loads, default=[], help="JSON list of the stacks that should have a preview"
     )
+    write.add_argument("--commit", default="", help="the commit that was previewed, for the comment to name it")
     write.add_argument("--post", action="store_true", help="put it on the pull request, instead of printing it")
     given = parser.parse_args(arguments)
     try:
         if given.command == "comment":
-            return _comment(given.previews, given.base, given.stacks, post=given.post)
+            return _comment(given.previews, given.base, given.stacks, given.commit, post=given.post)
         if given.command == "drift":
             return _show(preview.run(given.stack, drift=True), f"Drift of {given.stack}")
         return _preview(given.stack, given.out, given.approved, given.base)
@@ -87,17 +88,21 @@ def _read(file: Path) -> preview.Preview:
         raise ValueError(f"previews has {file}: must be a file that `preview --out` wrote; {why}") from None
 
 
-def _comment(files: list[Path], base: str, stacks: list[str], *, post: bool) -> int:
+def _comment(files: list[Path], base: str, stacks: list[str], commit: str, *, post: bool) -> int:
     previews = [_read(file) for file in sorted(files)]
-    text = comment.write(previews, commits.changed_manifests(base), stacks=stacks)
+    text = comment.write(previews, commits.changed_manifests(base), stacks=stacks, commit=commit)
     if not post:
         print(text)
         return 0
+    if not commit:
+        raise ValueError("--commit is empty: must be the commit that was previewed, to post a comment")
     wanted = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN", "PR")
     if missing := [name for name in wanted if not os.environ.get(name)]:
         raise ValueError(f"{', '.join(missing)} must be set to post a comment")
     env = os.environ
-    comment.PullRequest(env["GITHUB_API_URL"], env["GITHUB_REPOSITORY"], int(env["PR"]), env["GITHUB_TOKEN"]).post(text)
+    there = comment.PullRequest(env["GITHUB_API_URL"], env["GITHUB_REPOSITORY"], int(env["PR"]), env["GITHUB_TOKEN"])
+    if not there.post(text, commit):
+        print(f"No comment: {commit} is not the last commit of the pull request any more.")
     return 0
 
 

@@ -31,6 +31,7 @@ def write(
     manifests: str | None,
     *,
     stacks: Sequence[str] = (),
+    commit: str = "",
     title: str = "What this change does",
 ) -> str:
     """The comment: what happens to data, a table with a row for each stack, other notices, and the differences.
@@ -40,9 +41,12 @@ def write(
         previews: Of each stack; none where nobody may see a stack, as for a fork.
         manifests: The difference of the rendered manifests, as `git diff` prints it; "" if there is none, and
             None if nobody looked.
+        commit: What was previewed, so that a reader sees whether it is the last commit.
         title: The heading.
     """
     parts = [f"{MARKER}\n## {title}\n"]
+    if commit:
+        parts.append(f"Of commit {_code(commit[:10])}.\n")
     missing = sorted(set(stacks) - {each.stack for each in previews})
     if previews or missing:
         notices = _notices(previews)
@@ -67,8 +71,8 @@ def _table(previews: Sequence[Preview]) -> Iterator[str]:
     yield f"|---|{'---:|' * len(_COLUMNS)}---|"
     for each in previews:
         numbers = " | ".join(str(each.counts.get(op) or "") for op in _COLUMNS)
-        failed = each.exit_code not in (0, CHANGES_FOUND)
-        verdict = "**policy violated**" if each.violations else "**failed**" if failed else "ok"
+        good = {0: "ok", CHANGES_FOUND: "**drift**"}
+        verdict = "**policy violated**" if each.violations else good.get(each.exit_code, "**failed**")
         if verdict == "ok" and each.unintended:
             verdict = "**replaces or deletes data**"
         yield f"| {_code(each.stack)} | {numbers} | {verdict} |"
@@ -118,7 +122,8 @@ def _about_data(preview: Preview) -> Iterator[str]:
 
 def _refused(preview: Preview) -> Iterator[str]:
     # The engine repeats a violation as an error.
-    for problem in preview.violations or preview.errors:
+    others = [each for each in preview.errors if not any(violation in each for violation in preview.violations)]
+    for problem in [*preview.violations, *others]:
         yield f"{_WARNING}\n> {_code(preview.stack)}: {_code(problem)}\n"
 
 
@@ -230,17 +235,23 @@ class PullRequest:
     token: str
     """It needs the right to write to pull requests."""
 
-    def post(self, text: str) -> None:
+    def post(self, text: str, commit: str) -> bool:
         """Creates the comment, or updates the one that is there.
+
+        Returns:
+            Whether it did. A commit that is not the last one any more gets no comment: that of the last one stays.
 
         Raises:
             OSError: GitHub cannot be reached, or refuses.
         """
+        if self._request("GET", f"pulls/{self.number}")["head"]["sha"] != commit:
+            return False
         there = self._comment()
         if there is None:
             self._request("POST", f"issues/{self.number}/comments", {"body": text})
         else:
             self._request("PATCH", f"issues/comments/{there}", {"body": text})
+        return True
 
     def _comment(self) -> int | None:
         page = 1

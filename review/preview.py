@@ -5,6 +5,7 @@ messages. The engine itself hides secrets in the log.
 """
 
 import difflib
+import hashlib
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ _LATER = "(known after the change)"
 _QUIET = ("same", "refresh", "read")
 # `pulumi preview --expect-no-changes` found some (pulumi/pkg, cmd/pulumi/cmd/exit.go).
 CHANGES_FOUND = 7
-REPLACE = ("replace", "create-replacement", "delete-replaced")
+REPLACE = ("replace", "create-replacement", "delete-replaced", "import-replacement", "read-replacement")
 # What is data, type and operation -> what the change means for the scores. Such a change must say that it is intended.
 DATA = {
     ("kubernetes:StatefulSet", "replace"): "MongoDB stops and starts again on the same volumes, and the scores stay",
@@ -68,6 +69,8 @@ class Change:
     """Whether it replaces or deletes data."""
     protected: bool = False
     """Whether the engine refuses it, because the stack protects the resource."""
+    digest: str = ""
+    """Of the whole change, also of what `fields` leaves out."""
 
     @property
     def title(self) -> str:
@@ -136,6 +139,9 @@ def run(stack: str, *, policy_pack: str = "policy", drift: bool = False, folder:
         policy_pack: A folder with a policy pack, relative to the project.
         drift: Refresh first, so that the preview shows what somebody changed in the cluster and an `up` would revert.
         folder: The project; the current folder by default.
+
+    Raises:
+        ValueError: The engine wrote no complete event log. It says nothing of that, and does not fail.
     """
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch, "events")
@@ -152,7 +158,12 @@ def run(stack: str, *, policy_pack: str = "policy", drift: bool = False, folder:
             text=True,
             check=False,
         )
-        events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        # Not splitlines: a value may hold other ends of lines.
+        events = [json.loads(line) for line in log.read_text().split("\n") if line] if log.exists() else []
+    if done.returncode in (0, CHANGES_FOUND) and not any("summaryEvent" in each for each in events):
+        raise ValueError(
+            f"{stack}: the preview went well, but its event log has no end, so nobody can say what changes"
+        )
     return read(stack, done.returncode, events, done.stderr)
 
 
@@ -208,8 +219,9 @@ def _step_of_each(events: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str,
     return steps
 
 
-def _knowledge(meta: Mapping[str, Any]) -> tuple[bool, bool]:
-    return bool(meta.get("detailedDiff")), bool(meta.get("new"))
+def _knowledge(meta: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+    # What is deleted first: an update may stand beside a deletion that an earlier `up` left undone.
+    return meta["op"] in (*REPLACE, "delete"), bool(meta.get("detailedDiff")), bool(meta.get("new"))
 
 
 def _change(meta: Mapping[str, Any]) -> Change:
@@ -228,7 +240,16 @@ def _change(meta: Mapping[str, Any]) -> Change:
         about_data,
         destructive,
         _is_protected(meta),
+        _digest(meta),
     )
+
+
+def _digest(meta: Mapping[str, Any]) -> str:
+    """A digest of a resource's operation, URN and inputs. The engine has hidden the secrets."""
+    states = [(meta.get(state) or {}).get("inputs") or {} for state in ("old", "new")]
+    # The code of a dynamic provider, `__provider`, may be another text for the same code.
+    inputs = [{key: value for key, value in state.items() if not key.startswith("__")} for state in states]
+    return hashlib.sha256(json.dumps([meta["op"], meta["urn"], *inputs], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _about_data(meta: Mapping[str, Any], op: str) -> tuple[str, bool]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import yaml
 
 from components.ingress_controller import CHART_VERSION
@@ -24,6 +25,10 @@ from tools.engine import Engine, Result
 from tools.recorder import ROOT, defaults, stack_config, stacks
 
 _CRD = Path(__file__).with_name("clusterissuers.yaml")
+
+
+class PreviewError(Exception):
+    """Why there are no previews."""
 
 
 class StackPreview(Engine):
@@ -62,10 +67,14 @@ def cluster_for_every_stack() -> Iterator[Path]:
         kubeconfig = Path(folder, "kubeconfig")
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(json.dumps(config))
-        _kubectl("apply", "--filename", str(_CRD))
         wanted: list[dict[str, Any]] = []
+        # That of a cert-manager which is there stays as it is: with it, all ClusterIssuers would go.
+        crd = "clusterissuers.cert-manager.io"
+        is_missing = not _kubectl("get", "crd", crd, "--ignore-not-found", "--output", "name")
         try:
-            _kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/clusterissuers.cert-manager.io")
+            if is_missing:
+                _kubectl("create", "--filename", str(_CRD))
+            _kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{crd}")
             wanted = _missing()
             if wanted:
                 _kubectl("create", "--filename", "-", stdin=_listed(wanted))
@@ -73,7 +82,8 @@ def cluster_for_every_stack() -> Iterator[Path]:
         finally:
             if wanted:
                 _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", "-", stdin=_listed(wanted))
-            _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CRD))
+            if is_missing:
+                _kubectl("delete", "--ignore-not-found", "--timeout=60s", "--filename", str(_CRD))
 
 
 def _namespace(stack: str) -> str:
@@ -99,7 +109,10 @@ def _missing() -> list[dict[str, Any]]:
             wanted.append(made)
 
     for stack in stacks():
-        config = settings.load(defaults() | stack_config(stack))
+        try:
+            config = settings.load(defaults() | stack_config(stack))
+        except pulumi.RunError as problem:
+            raise PreviewError(f"Pulumi.{stack}.yaml: {problem}") from None
         own = {config.default_storage_class} if config.new_storage_class else set()
         for name in sorted({config.mongo_storage_class, config.default_storage_class} - own):
             want("storage.k8s.io/v1", "StorageClass", name, provisioner="preview.invalid/none")
@@ -119,7 +132,7 @@ def _listed(objects: list[dict[str, Any]]) -> str:
 def _kubectl(*arguments: str, stdin: str = "") -> str:
     done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"kubectl {arguments[0]}: {done.stderr.strip()}")
+        raise PreviewError(f"kubectl {arguments[0]}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -144,5 +157,7 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     try:
         sys.exit(main())
+    except PreviewError as problem:
+        sys.exit(f"error: {problem}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,10 +2,11 @@
 
 It starts minikube with Calico, which enforces NetworkPolicies, and with the lesson's addons, deploys the stack `dev`
 there, plays the lesson on it, runs the tests, and destroys the stack. With `--running STACK` it takes a stack that runs
-already and leaves it there: that is how the embedded cluster stands in for minikube.
+already and leaves it there: that is how the sandbox stands in for minikube.
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -26,7 +27,7 @@ _ADDONS = (
     ("--namespace", "kube-system", "deployment/metrics-server", "--for=condition=Available"),
     ("--namespace", "kube-system", "daemonset/calico-node", "--for=jsonpath={.status.numberReady}=1"),
 )
-# The tests of the program. The others are about the embedded cluster, the docs or the workflows.
+# The tests of the program. The others are about the sandbox, the docs or the workflows.
 TESTS = (
     *("autoscaler", "bad_configs", "default_storage_class", "drift", "example", "members", "metrics", "not_ready"),
     *("place", "platform_namespace", "preview", "rolling_update", "rotation", "takeover", "tls", "unreachable_cluster"),
@@ -48,6 +49,8 @@ def main(arguments: list[str]) -> int:
     except subprocess.CalledProcessError as failed:
         print(f"error: {' '.join(failed.cmd)} ended with {failed.returncode}", file=sys.stderr)
         return failed.returncode or 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -71,9 +74,18 @@ def _deploy_and_try(stack: str, tests: list[str]) -> None:
             _run("pulumi", "stack", "init", stack, env=env)
             _run("pulumi", "up", "--yes", "--skip-preview", "--stack", stack, "--policy-pack", "policy", env=env)
             _try(stack, env, tests)
+        except BaseException:
+            with contextlib.suppress(subprocess.CalledProcessError):  # the first failure is the one to tell
+                _destroy(stack, env)
+            raise
+        else:
+            _destroy(stack, env)
         finally:
-            _run("pulumi", "destroy", "--yes", "--skip-preview", "--stack", stack, env=env)
             config_file.write_text(committed)  # `stack init` adds a salt
+
+
+def _destroy(stack: str, env: Mapping[str, str]) -> None:
+    _run("pulumi", "destroy", "--yes", "--skip-preview", "--stack", stack, env=env)
 
 
 def _try(stack: str, env: Mapping[str, str], tests: list[str]) -> None:

@@ -102,6 +102,34 @@ class TestRead:
         assert (change.op, change.forced_by) == ("replace", ["spec.serviceName"])
         assert found.counts == {"replace": 1}
 
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            ["import-replacement", "replace", "delete-replaced"],
+            ["import-replacement", "replace", "update", "delete-replaced"],
+            ["read-replacement", "replace", "delete-replaced"],
+            ["update", "delete-replaced"],
+            ["update", "delete"],
+        ],
+        ids=["an import", "an import and an update", "a read", "an undone deletion", "a deletion beside an update"],
+    )
+    def test_whatever_deletes_data_counts_also_beside_a_step_that_says_more(self, steps: list[str]) -> None:
+        diff = {"import-replacement": {}, "update": {"spec.x": "update"}}
+        events = [step(op, "PersistentVolumeClaim", "backups", diff.get(op), old={}, new={}) for op in steps]
+        (change,) = read("dev", 0, [*events, summary(update=1)]).changes
+        assert change.destructive
+
+    def test_the_digest_covers_what_the_fields_leave_out(self) -> None:
+        long = [f"line {number}\n" for number in range(100)]
+
+        def change(last: str) -> Change:
+            new = {"data": {"a": "".join([*long, last])}, "__provider": last}
+            (found,) = read("dev", 0, [step("update", "ConfigMap", "x", {"data.a": "update"}, old={}, new=new)]).changes
+            return found
+
+        assert change("one").fields == change("two").fields
+        assert change("one").digest != change("two").digest
+
     def test_a_refresh_is_not_a_change(self) -> None:
         events = [step("refresh", "Deployment", "pacman"), step("update", "Deployment", "pacman", {})]
         assert [change.op for change in read("dev", 7, events).changes] == ["update"]
@@ -151,9 +179,14 @@ class TestRead:
         assert [change.protected for change in found.changes] == [True]
         assert found.errors == ["the cluster is gone"]
 
-    @pytest.mark.parametrize("op", ["update", "replace"])
-    def test_what_a_change_unprotects_or_only_updates_is_not_refused(self, op: str) -> None:
-        states = ("old",) if op == "replace" else ("old", "new")
+    @pytest.mark.parametrize(
+        ("op", "states"),
+        [("update", ("old", "new")), ("replace", ("old",)), ("replace", ("new",))],
+        ids=["an update", "unprotected by the change", "protected by the change"],
+    )
+    def test_what_is_not_protected_before_and_after_a_replacement_is_not_refused(
+        self, op: str, states: Sequence[str]
+    ) -> None:
         (change,) = read("dev", 0, [protect(step(op, "StatefulSet", "mongo", old={}, new={}), *states)]).changes
         assert not change.protected
 
@@ -181,6 +214,34 @@ class TestRead:
         assert Preview.from_json(found.to_json()) == found
         with pytest.raises(ValueError, match="not a preview"):
             Preview.from_json("{}")
+
+
+class TestRun:
+    """`pulumi` is a script here. tests/engine/test_review.py runs the real one."""
+
+    def run(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> Preview:
+        program = tmp_path / "pulumi"
+        program.write_text(f'#!/bin/bash\nwhile [ "$1" != --event-log ]; do shift; done\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        return preview.run("dev")
+
+    @pytest.mark.parametrize("code", [0, 7])
+    @pytest.mark.parametrize("log", ["", json.dumps(step("delete", "Namespace", "pacman"))], ids=["none", "no end"])
+    def test_a_preview_that_goes_well_without_a_whole_event_log_fails(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: str, code: int
+    ) -> None:
+        write_log = f"echo '{log}' >$2; " if log else ""
+        with pytest.raises(ValueError, match="dev: the preview went well, but its event log has no end"):
+            self.run(monkeypatch, tmp_path, f"{write_log}exit {code}")
+
+    def test_a_value_may_hold_any_end_of_a_line(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        update = step("update", "ConfigMap", "x", {"data.a": "add"}, new={"data": {"a": "1\u0085\u20282"}})
+        (tmp_path / "log").write_text(
+            "\n".join(json.dumps(each, ensure_ascii=False) for each in (update, summary(update=1)))
+        )
+        (change,) = self.run(monkeypatch, tmp_path, f"cat {tmp_path}/log >$2").changes
+        assert change.fields == ['data.a: (nothing) → "1\u0085\u20282"']
 
 
 class TestComment:
@@ -245,15 +306,21 @@ class TestComment:
         ]
         assert "CAUTION" not in write([Preview("dev", 0, {}, changes)], "")
 
-    def test_a_failed_stack_shows_its_error_and_a_violated_policy_only_the_violation(self) -> None:
-        text = write(
-            [Preview("dev", 1, errors=["no such context"]), Preview("eks", 1, violations=["v"], errors=["e"])], ""
-        )
+    def test_a_failed_stack_shows_its_errors_but_not_the_one_that_repeats_a_violated_policy(self) -> None:
+        violated = Preview("eks", 1, violations=["v"], errors=["says the engine: v", "e"])
+        text = write([Preview("dev", 1, errors=["no such context"]), violated], "")
         assert "| `dev` |  |  |  |  |  | **failed** |" in text
         assert "> [!WARNING]\n> `dev`: `no such context`" in text
         assert "| `eks` |  |  |  |  |  | **policy violated** |" in text
         assert "> `eks`: `v`" in text
-        assert "`eks`: `e`" not in text
+        assert "> `eks`: `e`" in text
+        assert "says the engine" not in text
+
+    def test_a_stack_that_somebody_changed_is_not_ok(self) -> None:
+        assert "| `eks` |  | 1 |  |  |  | **drift** |" in write([Preview("eks", 7, {"update": 1})], None)
+
+    def test_a_reader_sees_which_commit_was_previewed(self) -> None:
+        assert "\nOf commit `0123456789`.\n" in write([Preview("dev", 0)], "", commit="0123456789abcdef")
 
     def test_a_warning_of_the_program_is_a_note(self) -> None:
         text = write([Preview("dev", 0, warnings=["the volumes keep 2Gi"])], "")
@@ -634,9 +701,10 @@ class TestApproved:
         [
             ([], "update Deployment pacman"),
             ([replace(THREE, fields=["spec.replicas: 5 → 3"])], "update Deployment pacman"),
+            ([replace(THREE, digest="of what `fields` leaves out")], "update Deployment pacman"),
             ([THREE, Change("delete", "Service", "x")], "delete Service x"),
         ],
-        ids=["a change is gone", "another value", "one more change"],
+        ids=["a change is gone", "another value", "another value that is not shown", "one more change"],
     )
     def test_any_other_change_fails_and_is_named(
         self,
@@ -671,6 +739,7 @@ class GitHub:
     def __init__(self, comments: Sequence[Mapping[str, Any]] = ()) -> None:
         self.comments = [dict(each) for each in comments]
         self.tokens: set[str | None] = set()
+        self.last_commit = "abc"
         self.url = ""
 
 
@@ -680,8 +749,10 @@ def github() -> Iterator[GitHub]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path == "/repos/we/pacman/pulls/7":
+                return self.answer({"head": {"sha": state.last_commit}})
             page = int(self.path.rpartition("page=")[2])
-            self.answer(state.comments[2 * page - 2 : 2 * page])
+            return self.answer(state.comments[2 * page - 2 : 2 * page])
 
         def do_POST(self) -> None:
             assert self.path == "/repos/we/pacman/issues/7/comments"
@@ -719,8 +790,8 @@ def github() -> Iterator[GitHub]:
 class TestPullRequest:
     def test_the_first_run_creates_the_comment_and_the_next_one_updates_it(self, github: GitHub) -> None:
         request = PullRequest(github.url, "we/pacman", 7, "token-of-the-job")
-        request.post(f"{MARKER} one")
-        request.post(f"{MARKER} two")
+        request.post(f"{MARKER} one", "abc")
+        request.post(f"{MARKER} two", "abc")
         assert [each["body"] for each in github.comments] == [f"{MARKER} two"]
         assert github.tokens == {"Bearer token-of-the-job"}
 
@@ -728,8 +799,14 @@ class TestPullRequest:
         others = ["nice", f"{MARKER} as a person wrote it", "really"]
         github.comments = [{"id": n, "user": {"type": "User"}, "body": text} for n, text in enumerate(others)]
         github.comments.append({"id": 9, "user": {"type": "Bot"}, "body": f"{MARKER} old"})
-        PullRequest(github.url, "we/pacman", 7, "t").post(f"{MARKER} new")
+        PullRequest(github.url, "we/pacman", 7, "t").post(f"{MARKER} new", "abc")
         assert [each["body"] for each in github.comments] == [*others, f"{MARKER} new"]
+
+    def test_an_older_commit_that_runs_again_leaves_the_comment_of_the_last_one(self, github: GitHub) -> None:
+        request = PullRequest(github.url, "we/pacman", 7, "t")
+        assert request.post(f"{MARKER} last", "abc")
+        assert not request.post(f"{MARKER} older", "0ld")
+        assert [each["body"] for each in github.comments] == [f"{MARKER} last"]
 
     def test_posting_without_the_variables_of_a_workflow_names_the_missing_ones(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -737,7 +814,7 @@ class TestPullRequest:
         for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN", "PR"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(commits, "changed_manifests", lambda base: "")
-        assert main(["comment", "--base", "main", "--post"]) == 1
+        assert main(["comment", "--base", "main", "--commit", "abc", "--post"]) == 1
         told = "error: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PR must be set to post a comment\n"
         assert capsys.readouterr().err == told
 
@@ -749,10 +826,11 @@ class TestPullRequest:
         given = {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "we/pacman", "GITHUB_TOKEN": "t", "PR": "7"}
         for name, value in given.items():
             monkeypatch.setenv(name, value)
-        assert main(["comment", str(tmp_path / "dev.json"), "--base", "abc", "--post"]) == 0
+        assert main(["comment", str(tmp_path / "dev.json"), "--base", "def", "--commit", "abc", "--post"]) == 0
         (posted,) = github.comments
         assert "| `dev` |  |  |  |  | 3 | ok |" in posted["body"]
-        assert "diff from abc" in posted["body"]
+        assert "diff from def" in posted["body"]
+        assert "Of commit `abc`" in posted["body"]
 
 
 def test_an_unknown_base_is_one_line_of_error(capsys: pytest.CaptureFixture[str]) -> None:
