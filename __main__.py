@@ -26,7 +26,7 @@ from stack.settings import Settings
 def main() -> None:
     """Declares one stack."""
     config = settings.load()
-    known = preflight.look(config)
+    known = preflight.read_cluster(config)
     demote = preflight.check(config, known)
     add_to_every_object(config.labels, config.annotations)
     on_cluster = pulumi.ResourceOptions(providers={"kubernetes": declare_provider(config)})

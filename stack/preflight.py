@@ -15,7 +15,7 @@ from components.nginx_ingress import PATHS
 from stack.settings import PROJECT, Settings
 
 
-def look(config: Settings) -> Cluster | None:
+def read_cluster(config: Settings) -> Cluster | None:
     """Reads the stack's cluster. If the cluster does not answer in time, warns and returns None.
 
     Raises:
@@ -212,10 +212,13 @@ def _warn_of_no_certificate(config: Settings, known: Cluster) -> None:
 
 
 def _too_few_nodes(config: Settings, known: Cluster) -> list[str]:
-    if config.mongo_spread != "require" or known.nodes is None or config.mongo_members <= known.nodes:
+    if config.mongo_spread != "require" or known.nodes is None:
+        return []
+    usable = sum(node.takes(config.node_selector, config.tolerations) for node in known.nodes)
+    if config.mongo_members <= usable:
         return []
     short = (
-        f"{config.mongo_members} members need as many nodes that take pods, context {config.context} has {known.nodes}"
+        f"{config.mongo_members} members need as many nodes that take their pods, context {config.context} has {usable}"
     )
     if config.target.nodes_on_demand:
         pulumi.log.warn(f"{short}: the cluster has to add some, or a member stays pending")

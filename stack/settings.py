@@ -209,9 +209,21 @@ def load(config: Mapping[str, str] | None = None) -> Settings:
         **_replicas(reader),
         **_ingress(reader, target, namespace),
     }
+    if values["image_pull_config"] and config is None and not _is_encrypted("imagePullConfig"):
+        reader.problems.append(
+            f"{PROJECT}:imagePullConfig is not encrypted: `pulumi config set --secret imagePullConfig < config.json`"
+            " encrypts it; change the credentials if anybody else can read the stack file"
+        )
     if reader.problems:
         raise pulumi.RunError("\n".join(reader.problems))
     return Settings(**values)
+
+
+def _is_encrypted(key: str) -> bool:
+    """Whether the stack file has the key as a secret."""
+    return any(
+        pulumi.runtime.config.is_config_secret(f"{project}:{key}") for project in (pulumi.get_project(), PROJECT)
+    )
 
 
 def _of_this_project(given: Mapping[str, str]) -> dict[str, str]:
@@ -297,9 +309,14 @@ def _backup(reader: Reader) -> dict[str, Any]:
 def _storage_classes(reader: Reader, target: Target | None, namespace: str | None) -> dict[str, Any]:
     default = reader.get("defaultStorageClass", lambda v: v if v in ("", "none") else legal.object_name(v))
     volumes = reader.get("mongoStorageClass", legal.object_name_or_empty)
-    # Do not create the default class if mongoStorageClass overrides it: it would have no volumes.
-    if target and default == "" and not (target.new_storage_class and volumes):
-        default = target.default_storage_class.format(namespace=namespace)
+    own = target.default_storage_class.format(namespace=namespace) if target else ""
+    creates = bool(target and target.new_storage_class)
+    # Do not create the default class if mongoStorageClass names another one: it would have no volumes.
+    if default == "" and (not creates or volumes in ("", own)):
+        default = own
+    if creates and default is not None and volumes == own != default:
+        # Pulumi would delete it, and with it the way to grow or to replace a volume.
+        reader.fail("defaultStorageClass", default, f"must be empty, since the volumes have the class {own}")
     default = "" if default == "none" else default
     demoted = reader.get("demoteStorageClasses", legal.object_names)
     if default and demoted and default in demoted:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -93,7 +93,8 @@ MISSING = [
     Case(
         {"mongoMembers": 3, "mongoSpread": "require"},
         (
-            f'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context {CONTEXT} has 1;',
+            'pacman:mongoSpread is "require": 3 members need as many nodes that take their pods,',
+            f"context {CONTEXT} has 1;",
             "add nodes, or set it to prefer",
         ),
     ),
@@ -149,6 +150,13 @@ def one_line(result: Result) -> str:
     return causes[0]
 
 
+def _next(left: "SimpleQueue[Case]") -> Case | None:
+    try:
+        return left.get_nowait()
+    except Empty:
+        return None
+
+
 @pytest.fixture(scope="module")
 def refusals() -> Mapping[str, Refusal]:
     """What each case did. Each has an `up` of its own, of which one leaves half of the machine idle: two at a time."""
@@ -160,8 +168,7 @@ def refusals() -> Mapping[str, Refusal]:
     def work() -> None:
         with Program() as stack:
             before = look(stack)
-            while not left.empty():
-                case = left.get()
+            while (case := _next(left)) is not None:
                 stack.use(**case.change)
                 result = stack.up()
                 types = [each["type"] for each in stack.state()["deployment"].get("resources") or []]

@@ -1,6 +1,5 @@
 """Runs the policy pack on a recorded run, without an engine."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,10 @@ from tools.recorder import Recorded, Resource
 OPTIONS = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
 
 
+NOT_RUN = "not run: a value is not known yet"
+"""What stands here for the note of the engine, which goes on: a policy that gives up on such a value checks nothing."""
+
+
 def violations(run: Recorded, policies: Sequence[Policy] = POLICIES) -> list[tuple[str, str]]:
     """What the policies report on a run: the name of the policy, and the message."""
     found: list[tuple[str, str]] = []
@@ -34,15 +37,18 @@ def violations(run: Recorded, policies: Sequence[Policy] = POLICIES) -> list[tup
         def report(message: str, urn: str | None = None, name: str = policy.name) -> None:
             found.append((name, message))
 
-        # Where a value is not known yet, the engine adds a note that it could not run the policy, and goes on.
         if isinstance(policy, ResourceValidationPolicy):
             for r in seen:
                 args = ResourceValidationArgs(r.resource_type, r.props, r.urn, r.name, OPTIONS, r.provider)
-                with contextlib.suppress(UnknownValueError):
+                try:
                     policy.validate(args, report)
+                except UnknownValueError:
+                    report(f"{r.name}: {NOT_RUN}")
         elif isinstance(policy, StackValidationPolicy):
-            with contextlib.suppress(UnknownValueError):
+            try:
                 policy.validate(StackValidationArgs(seen), report)
+            except UnknownValueError:
+                report(NOT_RUN)
     return found
 
 

@@ -314,6 +314,15 @@ def test_a_value_that_is_not_known_yet_is_not_reported_as_a_leak() -> None:
     assert [name for name, _ in violations(run) if name == "keep-generated-passwords-in-secrets"] == []
 
 
+def test_a_leak_is_reported_beside_a_value_that_is_not_known_yet() -> None:
+    run = plant(run_of("dev"), "ConfigMap mongo-init", ("inputs", "data", "a-later"), UNKNOWN_STRING_VALUE)
+    run = plant(run, "ConfigMap mongo-init", ("inputs", "data", "uri"), "generated-for-mongo-app")
+    reported = [message for name, message in violations(run) if name == "keep-generated-passwords-in-secrets"]
+    assert reported == [
+        "ConfigMap mongo-init: data.uri: must not hold a generated password; refer to the Secret instead"
+    ]
+
+
 def test_a_leak_is_reported_while_another_password_is_not_known_yet() -> None:
     run = plant(run_of("dev"), "RandomPassword mongo-root", ("inputs", "result"), UNKNOWN_STRING_VALUE)
     run = plant(run, "ConfigMap mongo-init", ("inputs", "data", "uri"), "generated-for-mongo-app")

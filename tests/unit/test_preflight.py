@@ -9,13 +9,16 @@ import pulumi
 import pytest
 
 from components import cluster
-from components.cluster import Cluster, IngressClass, RunningMongo, TakenHost
+from components.cluster import Cluster, IngressClass, Node, RunningMongo, TakenHost
 from components.metadata import OURS, STACK
 from stack import preflight, settings
 from tools.recorder import defaults, record, record_program, stack_config
 
 NGINX = {"nginx": IngressClass("k8s.io/ingress-nginx")}
 MINIKUBE = Cluster({"standard": "true", "csi-hostpath-sc": None}, NGINX)
+
+PLAIN = Node({}, ())
+GAMES = Node({"pool": "games"}, ({"key": "only", "value": "games", "effect": "NoSchedule"},))
 
 
 def config(**given: str) -> settings.Settings:
@@ -55,7 +58,7 @@ def test_a_cluster_that_does_not_answer_stops_a_preview_and_an_up(monkeypatch: p
 
     monkeypatch.setattr(cluster, "read", read)
     with pytest.raises(pulumi.RunError) as told:
-        preflight.look(config())
+        preflight.read_cluster(config())
     assert str(told.value) == (
         'pacman:context is "minikube": its cluster at https://192.0.2.1:8443 does not answer (No route to host);'
         " start it, or name another context"
@@ -142,21 +145,33 @@ class TestClassOfAnInstalledController:
 
 class TestNodes:
     def test_too_few_nodes_for_members_that_must_not_share_one_are_refused(self) -> None:
-        known = Cluster(MINIKUBE.storage_classes, NGINX, nodes=2)
+        known = Cluster(MINIKUBE.storage_classes, NGINX, nodes=(PLAIN, PLAIN))
         assert problems(known, mongoMembers="3", mongoSpread="require") == [
-            'pacman:mongoSpread is "require": 3 members need as many nodes that take pods, context minikube has 2;'
-            " add nodes, or set it to prefer"
+            'pacman:mongoSpread is "require": 3 members need as many nodes that take their pods, context minikube has'
+            " 2; add nodes, or set it to prefer"
         ]
 
-    @pytest.mark.parametrize(("nodes", "spread"), [(3, "require"), (1, "prefer"), (None, "require")])
-    def test_nodes_that_are_enough_or_not_needed_or_unknown_are_accepted(self, nodes: int | None, spread: str) -> None:
+    @pytest.mark.parametrize(("nodes", "spread"), [((PLAIN,) * 3, "require"), ((PLAIN,), "prefer"), (None, "require")])
+    def test_nodes_that_are_enough_or_not_needed_or_unknown_are_accepted(
+        self, nodes: tuple[Node, ...] | None, spread: str
+    ) -> None:
         known = Cluster(MINIKUBE.storage_classes, NGINX, nodes=nodes)
         assert preflight.check(config(mongoMembers="3", mongoSpread=spread), known) == ("standard",)
 
+    def test_nodes_count_that_the_selector_and_the_tolerations_let_the_members_run_on(self) -> None:
+        wanted = {"mongoMembers": "3", "mongoSpread": "require"}
+        pool = {"nodeSelector": '{"pool": "games"}', "tolerations": '[{"key": "only", "value": "games"}]'}
+        known = Cluster(MINIKUBE.storage_classes, NGINX, nodes=(GAMES, GAMES, GAMES, PLAIN))
+        assert preflight.check(config(**wanted, **pool), known) == ("standard",)
+        (problem,) = problems(known, **wanted)
+        assert "has 1;" in problem
+        (problem,) = problems(known, **wanted, nodeSelector='{"pool": "games"}')
+        assert "has 0;" in problem
+
     def test_too_few_nodes_are_a_warning_on_a_cloud_that_may_add_some(self, warned: list[str]) -> None:
-        assert preflight.check(config(**EKS), Cluster({}, {}, nodes=1)) == ()
+        assert preflight.check(config(**EKS), Cluster({}, {}, nodes=(PLAIN,))) == ()
         assert warned == [
-            "3 members need as many nodes that take pods, context arcade has 1: the cluster has to add some,"
+            "3 members need as many nodes that take their pods, context arcade has 1: the cluster has to add some,"
             " or a member stays pending"
         ]
 
@@ -278,21 +293,21 @@ class TestLook:
         monkeypatch.chdir(tmp_path)
         given = EKS | {"ingressChart": "./chart"}
         with pytest.raises(pulumi.RunError) as raised:
-            preflight.look(config(**given))
+            preflight.read_cluster(config(**given))
         assert str(raised.value) == ('pacman:ingressChart is "./chart": no such file or folder; `helm pull` makes one')
         (tmp_path / "chart").mkdir()
-        assert preflight.look(config(**given)) == Cluster({}, {})
+        assert preflight.read_cluster(config(**given)) == Cluster({}, {})
 
     def test_a_context_that_the_kubeconfig_does_not_have_is_refused(self) -> None:
         with pytest.raises(pulumi.RunError) as raised:
-            preflight.look(config(context="nowhere"))
+            preflight.read_cluster(config(context="nowhere"))
         assert str(raised.value) == (
             'pacman:context is "nowhere": no such context in your kubeconfig;'
             " `kubectl config get-contexts` lists those that exist"
         )
 
     def test_a_cluster_that_cannot_be_read_is_a_warning(self, warned: list[str]) -> None:
-        assert preflight.look(config(context="away")) is None
+        assert preflight.read_cluster(config(context="away")) is None
         assert warned == [
             "cannot read the cluster of context away, so the classes, nodes and issuers in the config are not checked"
         ]

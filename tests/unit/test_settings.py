@@ -108,7 +108,7 @@ class TestWhatIsLegal:
             ({"ingressClass": "arcade"}, "ingress_class", "arcade"),
         ],
     )
-    def test_takes(self, given: dict[str, str], field: str, value: object) -> None:
+    def test_a_legal_value_is_taken(self, given: dict[str, str], field: str, value: object) -> None:
         (text,) = given.values()
         assert getattr(load(**given), field) == (text if value is None else value)
 
@@ -180,6 +180,10 @@ class TestWhatIsLegal:
         others = [load(target=target, ingressChart=CHART) for target in ("aks", "gke")]
         assert [(loaded.default_storage_class, loaded.new_storage_class) for loaded in others] == [("", None)] * 2
         assert load().new_storage_class is None
+
+    def test_the_class_stays_where_the_volumes_name_it(self) -> None:
+        eks = {"target": "eks", "ingressChart": CHART, "namespace": "arcade"}
+        assert load(**eks, mongoStorageClass="arcade-gp3") == load(**eks)
 
     def test_no_class_is_made_where_the_volumes_have_another_one(self) -> None:
         own = load(target="eks", ingressChart=CHART, mongoStorageClass="auto-gp3")
@@ -465,6 +469,14 @@ TOGETHER: list[tuple[dict[str, str], str, str]] = [
     ({"ingressTlsIssuer": "letsencrypt"}, "ingressTlsIssuer", NEEDS_HOST),
     ({"target": "aks", "ingressChart": CHART, "ingressTlsIssuer": "own"}, "ingressTlsIssuer", NEEDS_HOST),
     ({"target": "eks", "ingressChart": CHART, "defaultStorageClass": "none"}, "mongoStorageClass", "on target eks"),
+    *(
+        (
+            {"target": "eks", "ingressChart": CHART, "mongoStorageClass": "pacman-gp3", "defaultStorageClass": default},
+            "defaultStorageClass",
+            "must be empty, since the volumes have the class pacman-gp3",
+        )
+        for default in ("none", "gp2")
+    ),
     (
         {"target": "eks", "ingressChart": CHART, "demoteStorageClasses": '["pacman-gp3"]'},
         "demoteStorageClasses",
@@ -553,6 +565,22 @@ def test_an_unusable_docker_config_is_refused_without_showing_it(value: str, all
     assert line.startswith('pacman:imagePullConfig is "(secret)": ')
     assert allowed in line
     assert value not in line
+
+
+def test_credentials_that_the_stack_file_shows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the engine tells secrets from others, tests/engine/test_platform_namespace.py shows."""
+    key = "pacman:imagePullConfig"
+    given = defaults() | {key: '{"auths": {"registry.example": {"auth": "c2VjcmV0"}}}'}
+    monkeypatch.setattr(settings, "_running_config", lambda: given)
+    monkeypatch.setattr(pulumi.runtime.config, "is_config_secret", lambda name: name == key)
+    assert settings.load().image_pull_config == given[key]
+    monkeypatch.setattr(pulumi.runtime.config, "is_config_secret", lambda _: False)
+    with pytest.raises(pulumi.RunError) as raised:
+        settings.load()
+    assert str(raised.value) == (
+        "pacman:imagePullConfig is not encrypted: `pulumi config set --secret imagePullConfig < config.json` encrypts"
+        " it; change the credentials if anybody else can read the stack file"
+    )
 
 
 def test_the_settings_do_not_show_the_credentials() -> None:
