@@ -158,6 +158,10 @@ class TestProblems:
         (problem,) = report.problems(Report().with_(row), [row.fault])
         assert problem.endswith(f": {said}")
 
+    def test_the_limit_is_for_the_median_and_not_for_the_worst(self) -> None:
+        row = replace(KILLED, repetitions=[Repetition(10, 0, gap, 2) for gap in (10.0, 11.0, 40.0)])
+        assert report.problems(Report().with_(row), [row.fault]) == []
+
     def test_a_kill_may_leave_one_complete_member_and_only_faults_of_this_run_count(self) -> None:
         lost = replace(RESTARTED, repetitions=[Repetition(10, 2, 1, 2)])
         assert report.problems(Report().with_(KILLED).with_(lost), ["kill-primary"]) == []

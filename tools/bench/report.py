@@ -18,7 +18,9 @@ SECTIONS: Final = {
         "Deploy and destroy",
         "`pulumi up` starts from no namespace and ends when a score was saved: a `POST /highscores` through the Ingress"
         ' that answers `rs: "success"`, tried every 50 ms. kubectl applies the same manifests, taken from the state of'
-        " that stack, and waits in the same way. *At once* is one `kubectl apply` of everything. *In the right order*"
+        " that stack, and waits in the same way. *At once* is one `kubectl apply` of everything. A pod that"
+        " starts too early fails, and starts again after ever longer pauses, so chance decides whether this takes 10 s"
+        " or 70 s. *In the right order*"
         " is one `kubectl apply` of everything that needs no wait, then the StatefulSet and the Job, and when both are"
         " done the Deployment. *The chain of pod starts* is the part of that run from `apply`"
         " until mongo-0 is ready, the Job is complete and the first Pacman is ready. `pulumi destroy` and `kubectl"

@@ -184,7 +184,7 @@ class Project:
         backend.mkdir()
         passphrase.touch(mode=0o600)
         passphrase.write_text(secrets.token_hex(16))
-        self.env = engine.environment().complete() | {
+        self.env = engine.environment() | {
             "NO_COLOR": "1",
             "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
@@ -271,7 +271,7 @@ class Cluster:
     """The sandbox's cluster, and the bench's namespace in it."""
 
     def __init__(self) -> None:
-        self._env = engine.environment().complete()
+        self._env = engine.environment()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Runs a command in the bench's namespace; returns what it prints.

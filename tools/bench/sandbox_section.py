@@ -139,7 +139,7 @@ class _Clone:
     def forget_workspace(self) -> None:
         """Deletes the note of the engine about which stack is selected in this folder; checkouts share its home."""
         name = sha1(str(self.folder / "Pulumi.yaml").encode(), usedforsecurity=False).hexdigest()
-        for file in (engine.environment().home / "workspaces").glob(f"*-{name}-workspace.json"):
+        for file in (engine.home() / "workspaces").glob(f"*-{name}-workspace.json"):
             file.unlink()
 
 

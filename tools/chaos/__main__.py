@@ -66,7 +66,7 @@ def main() -> None:
         settings = Settings.read(os.environ, sum(each.pid() is not None for each in node.ALL))
         if node.FIRST.pid() is None:
             raise MeasuringError("the sandbox does not run: make up")
-        os.environ.update(engine.environment().variables())  # for pulumi and kubectl
+        os.environ.update(engine.variables())  # for pulumi and kubectl
         Report.read(_FIGURES)  # a file that cannot be read is found out now
         for kind, names in groupby(settings.faults, _kind_of_stack):
             if kind:

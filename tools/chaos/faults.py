@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGKILL
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from sandbox import node
 from sandbox.faults import filled, isolated, limited, stopped
 from tools.chaos.rig import Stack, sandbox
-from tools.measuring import until
+from tools.measuring import MeasuringError, until
 
 _STOP_SECONDS: Final = 20.0
 _CUT_SECONDS: Final = 40.0
@@ -61,12 +62,12 @@ def lose_volume(stack: Stack) -> None:
 
 
 def lose_last_volume_and_restart(stack: Stack) -> None:
-    """The same with the last member, and at once a rolling restart, which begins with the last one."""
+    """The same with the last member, and at once a rolling restart, for which Kubernetes makes it wait."""
     _lose_and_restart(stack, stack.members[-1])
 
 
 def lose_first_volume_and_restart(stack: Stack) -> None:
-    """The same with the first member. Before Kubernetes 1.37, the restart of the last one does not wait for it."""
+    """The same with the first member. Before Kubernetes 1.37, only the last one itself waits for it (leave.sh)."""
     _lose_and_restart(stack, stack.members[0])
 
 
@@ -161,9 +162,7 @@ FAULTS: Final = {
         lose_last_volume_and_restart,
         majority=True,
     ),
-    "lose-first-restart": Fault(
-        "the same with the first member, for which the restart does not wait", lose_first_volume_and_restart
-    ),
+    "lose-first-restart": Fault("the same with the first member", lose_first_volume_and_restart, majority=True),
     "delete-all": Fault("delete all members", delete_all),
     "stop-primary": Fault(f"SIGSTOP the primary for {_STOP_SECONDS:.0f} s", stop_primary),
     "isolate-primary": Fault(f"cut the primary's network for {_CUT_SECONDS:.0f} s", isolate_primary),
@@ -185,13 +184,17 @@ def _lose_and_restart(stack: Stack, member: str) -> None:
     if stack.primary() == member:
         _make_primary(stack, stack.secondary())
     stack.kubectl("delete", "pvc", f"data-{member}", "--wait=false")
-    stack.kubectl("delete", "pod", member, "--wait=false")
+    stack.kubectl("delete", "pod", member)
     rolling_restart(stack)
 
 
 def _make_primary(stack: Stack, member: str) -> None:
-    stack.step_up(member)
-    until(f"{member} is the primary", lambda: stack.primary() == member)
+    def is_primary() -> bool:
+        with suppress(MeasuringError):  # the others do not vote for it while they are busy
+            stack.step_up(member)
+        return stack.primary() == member
+
+    until(f"{member} is the primary", is_primary, pause=1)
 
 
 def _kill(stack: Stack, member: str) -> None:

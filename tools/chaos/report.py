@@ -18,9 +18,9 @@ _INTERRUPTIONS: Final = ("`pulumi up`, ended by", "Moments", "`cancel` needed", 
 _INTRODUCTION: Final = """\
 # Chaos
 
-`make chaos` writes this page on a running sandbox. `RUNS=` sets the number of repetitions, 5 by default;
-`ONLY=delete-primary,restart` runs some faults again. Faults for three nodes run if the cluster has them
-(`make up NODES=3`).
+`make chaos` writes this page on a running sandbox. Some faults stop the node, and so the game of `make up`. `RUNS=`
+sets the number of repetitions, 5 by default; `ONLY=delete-primary,restart` runs some faults again. Faults for three
+nodes run if the cluster has them (`make up NODES=3`).
 
 Each fault is made on a stack of its own, under load: 4 connections post 20 numbered scores a second through the
 Ingress, before, during and after the fault. A player waits 2 s for an answer. A score is acknowledged if the answer is
