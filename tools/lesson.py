@@ -131,7 +131,7 @@ def _outputs() -> dict[str, str]:
     outputs: dict[str, str] = json.loads(_quiet("pulumi", "stack", "output", "--json"))
     if "url" not in outputs:
         stack = os.environ.get("PULUMI_STACK", "sandbox")
-        raise StepError(f"the stack is not up: make up{'' if stack == 'sandbox' else f' STACK={stack}'}")
+        raise StepError(f"the stack is not up: {'make up' if stack == 'sandbox' else f'pulumi up --stack {stack}'}")
     return outputs
 
 
@@ -220,9 +220,15 @@ def _run(command: str) -> None:
 
 
 def _quiet(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False)
+    except FileNotFoundError:
+        raise StepError(f"{command[0]} is not on PATH") from None
+    except subprocess.TimeoutExpired:
+        raise StepError(f"`{' '.join(command)}` did not end") from None
     if done.returncode:
-        raise StepError(f"`{' '.join(command)}`: {done.stderr.strip().splitlines()[-1:] or 'no reason given'}")
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise StepError(f"`{' '.join(command)}`: {reason}")
     return done.stdout
 
 

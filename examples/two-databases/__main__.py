@@ -36,6 +36,8 @@ after_place = pulumi.ResourceOptions.merge(on_cluster, pulumi.ResourceOptions(de
 namespace = RestrictedNamespace(name, opts=after_place)
 
 for database_name in ("orders", "users"):
+    # Without what runs, it could neither remove members nor change passwords.
+    running = cluster.read(context, name, database_name)
     database = MongoStatefulSet(
         database_name,
         MongoStatefulSetArgs(
@@ -46,6 +48,7 @@ for database_name in ("orders", "users"):
             storage_class=config.require("storageClass"),
             context=context,
             database="shop",
+            runs=running.mongo if running else None,
         ),
         opts=on_cluster,
     )

@@ -29,8 +29,6 @@ from tools.game import Game
 from tools.own_stack import VOLUME_CLASS, delete_what_is_left
 from tools.recorder import ROOT, stack_config
 
-pytestmark = pytest.mark.alone
-
 README, SANDBOX = docs.README, ROOT / "sandbox/README.md"
 LESSON, CONFIGURATION, CLOUDS, TEAM, OPERATIONS, BACKUP, TROUBLESHOOTING = (
     ROOT / f"docs/{page}.md"
@@ -222,9 +220,13 @@ def test_a_backup_is_taken_restored_and_copied_as_the_page_says(reader: Reader) 
     assert "backed-up" in checked
     assert "too-late" not in checked
     reader.type("rm -r copy backups.tar")
-    for line in ("make backup", "make restore FROM=latest"):
+    for line, printed in (
+        ("make backup", ", verified, "),
+        ("make backups", f" {archive}, "),
+        ("make restore FROM=latest", ": restored "),
+    ):
         assert f"`{line}`" in BACKUP.read_text()
-        assert archive[:7] in reader.type(f"{line} STACK=team")
+        assert printed in reader.type(f"{line} STACK=team")
 
 
 @runs(TROUBLESHOOTING, "The state is lost", 0, 1)
@@ -303,15 +305,18 @@ def test_a_certificate_of_ones_own_is_served(reader: Reader) -> None:
     assert reader.game.request("GET", "/")[0] == 308
 
 
-@runs(OPERATIONS, "Passwords", 0)
+@runs(OPERATIONS, "Passwords", 0, 1)
 def test_a_running_stack_is_previewed_refreshed_and_asked_for_its_passwords(reader: Reader) -> None:
     for command in ("pulumi preview", "pulumi preview --refresh", "pulumi up --refresh", "pulumi refresh"):
         assert f"`{command}`" in OPERATIONS.read_text()
         reader.type(command)
     here = {"-n pacman": f"-n {reader.namespace}"}
-    ((uri, password),) = blocks(OPERATIONS, "Passwords")
+    (uri, password), (shell,) = blocks(OPERATIONS, "Passwords")
     assert reader.type(uri).startswith("mongodb://")
     assert len(reader.type(password, here)) >= 16
+    # What one types into the shell, without a terminal.
+    asked = f"echo 'db.adminCommand({{usersInfo: {{forAllDBs: true}}}}).users.map((each) => each.user)' | {shell}"
+    assert "'root'" in reader.type(asked, here | {"-it": "-i"})
 
 
 def test_destroy_leaves_the_config_and_no_namespace(reader: Reader) -> None:

@@ -11,16 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 from sandbox.engine import LocalStack
 from sandbox.progress import Progress
 from tests.harness.kubectl import left_in_cluster
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 from tools.engine import Running, alive
-
-pytestmark = pytest.mark.alone
 
 _UP = ("up", "--yes", "--skip-preview")
 

@@ -101,8 +101,8 @@ def test_the_tour_has_every_folder_of_tests() -> None:
     assert tour == {f"{name(file.parent)}/" for file in ROOT.glob("tests/*/__init__.py")}
 
 
-def test_the_diagram_of_the_rooms_has_the_arrows_of_the_list() -> None:
-    text = section(ARCHITECTURE, "Rooms")
+def test_the_diagram_of_the_packages_has_the_arrows_of_the_list() -> None:
+    text = section(ARCHITECTURE, "Packages")
     (diagram,) = blocks(text, "mermaid")
     # A node whose name is no word has it as a label.
     labels = dict(re.findall(r'(\w+)\["([^"]+)"\]', diagram))
@@ -117,7 +117,8 @@ def test_the_diagram_of_the_rooms_has_the_arrows_of_the_list() -> None:
 
 
 def test_messages_in_the_troubleshooting_tables_are_in_the_source() -> None:
-    files = [file for room in ("components", "stack", "sandbox") for file in (ROOT / room).rglob("*.py")]
+    files = [file for package in ("components", "stack", "sandbox") for file in (ROOT / package).rglob("*.py")]
+    files += (ROOT / "sandbox/plugins/launchers").iterdir()
     # A message may be written over several lines, each with quotes of its own.
     source = re.sub(r"[\"']\s*\n\s*f?[\"']", "", "".join(file.read_text() for file in files))
     source = source.replace("{name}", "pacman").replace("{ADDRESS_SECONDS}", "90")

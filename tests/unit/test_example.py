@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from components import cluster
-from components.cluster import Cluster
+from components.cluster import Cluster, RunningMongo
 from tests.harness.violations import violations
 from tools.recorder import ROOT, Recorded, SecretValue, record
 
@@ -23,10 +23,16 @@ CONFIG = {
 }
 
 
+def read(context: str, namespace: str, database: str = "") -> Cluster:
+    """What the cluster has: `users` runs already, with as many members as are wanted of it."""
+    mongo = RunningMongo(1, "fast", "1Gi", "mongo:8.0.32", rotated=7) if database == "users" else None
+    return Cluster(namespace={}, identity="1-2-3", mongo=mongo)
+
+
 @pytest.fixture(scope="module")
 def run() -> Recorded:
     # The recorder's project is called pacman, and so are the keys then.
-    with mock.patch.object(cluster, "read", lambda context, namespace: Cluster(namespace={}, identity="1-2-3")):
+    with mock.patch.object(cluster, "read", read):
         return record(lambda: runpy.run_path(str(ROOT / "examples/two-databases/__main__.py")), CONFIG)
 
 
@@ -34,6 +40,12 @@ def test_the_example_declares_two_databases_and_exports_secret_uris(run: Recorde
     assert [each.name for each in run.of("MongoStatefulSet")] == ["orders", "users"]
     assert run.exports.keys() == {"orders_uri", "users_uri"}
     assert all(isinstance(value, SecretValue) for value in run.exports.values())
+
+
+def test_each_is_compared_with_what_runs_of_it(run: Recorded) -> None:
+    seen = {each.name: each.inputs["runs"] for each in run.of("Database")}
+    assert seen["orders-guard"] == {}
+    assert seen["users-guard"]["rotated"] == 7
 
 
 def test_no_two_objects_have_one_name(run: Recorded) -> None:
