@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def eventually(what: str, condition: Callable[[], object], seconds: float = 30) -> float:
-    """Polls until a condition holds.
+    """Polls until a condition holds, for a third of the time at most: what is waited for needs the processor, too.
 
     Returns:
         The seconds that it took.
@@ -13,8 +13,10 @@ def eventually(what: str, condition: Callable[[], object], seconds: float = 30) 
     Raises:
         AssertionError: It did not hold in that time.
     """
-    began = time.monotonic()
+    began = asked = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+        now = time.monotonic()
+        assert now - began < seconds, f"not within {seconds} s: {what}"
+        time.sleep(min(1, max(0.1, 2 * (now - asked))))
+        asked = time.monotonic()
     return time.monotonic() - began
