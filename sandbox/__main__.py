@@ -147,8 +147,7 @@ def main() -> None:
         added = commands.add_parser(command.__name__.rstrip("_"), help=help_text[:1].lower() + help_text[1:])
         added.set_defaults(run=command)
         if command in (up, restart):
-            many = [each.number for each in node.ALL]
-            others = [each.name for each in parts.OTHER_IMAGES]
+            many, others = [each.number for each in node.ALL], [each.name for each in parts.OTHER_IMAGES]
             added.add_argument("--image", action="append", choices=others, default=[], help="load this one, too")
             added.add_argument("--nodes", type=int, choices=many, help="how many nodes; as many as the last time")
         if command is node_:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from sandbox import cluster, network, parts
+from sandbox import build, cluster, network, parts
 from sandbox.build import Content
 from sandbox.places import CACHE, CHECKOUT, CONTEXT, STATE, SandboxError
 from sandbox.plugins.install import install, is_stand_in, provider_file
@@ -70,6 +70,10 @@ def prepare(progress: Progress) -> None:
     if not os.access(kubernetes, os.X_OK):
         raise SandboxError(f"PROVIDER is {kubernetes}: must be a program, such as /path/to/{_PROVIDER}")
     install(home=home(), language_dir=parts.PULUMI.folder, kubernetes=kubernetes.resolve())
+    # The CLI would keep a verbose log of each command: a megabyte, and a third of its CPU time. There is no setting for
+    # that, but it goes without where it cannot make the folder.
+    build.remove(home() / "logs")
+    (home() / "logs").touch()
     _STACKS.mkdir(mode=0o700, parents=True, exist_ok=True)
     (STATE / "passphrase").write_text(_PASSPHRASE)
     project = str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"])
@@ -147,9 +151,8 @@ class LocalStack:
                 alive = "pulumi" in Path(f"/proc/{owner}/comm").read_text()
             except (OSError, ValueError, KeyError):
                 alive = False
-            if alive:
-                free = False
-            else:
+            free = free and not alive
+            if not alive:
                 lock.unlink(missing_ok=True)
                 progress.say("  removed the lock of a `pulumi` that was killed")
         return free
@@ -161,8 +164,7 @@ class LocalStack:
         """
         exported = json.loads(self.pulumi("stack", "export", "--stack", self.name))
         deployment = exported["deployment"]
-        pending = deployment.pop("pending_operations", [])
-        if not pending:
+        if not (pending := deployment.pop("pending_operations", [])):
             return
         with progress.step(f"settling {len(pending)} operations that a killed `pulumi` had begun"):
             for resource in [each["resource"] for each in pending if each["type"] == "creating"]:

@@ -25,8 +25,7 @@ def serve(register: Callable[[grpc.Server], None]) -> None:
     signal.set_wakeup_fd(alarm.fileno())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
+    print(port, flush=True)
     # An engine that was killed says nothing, but nobody reads what this writes any more: that is an error of the pipe,
     # which is reported without being asked for.
     ended = select.poll()
