@@ -13,6 +13,7 @@ from typing import Any
 
 from components import quantities
 from components.images import Image
+from stack import cron
 from stack.targets import TARGETS, Target
 
 
@@ -121,14 +122,16 @@ def backup_volume_size(value: str) -> str:
     return value
 
 
-_CRON_FIELD = r"[0-9A-Za-z*?][-0-9A-Za-z*?/,]*"
-
-
 def schedule(value: str) -> str:
     """A cron schedule as Kubernetes knows it, or nothing."""
-    macros = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
-    if value and value not in macros and not re.fullmatch(rf"{_CRON_FIELD}( {_CRON_FIELD}){{4}}", value):
-        raise ValueError("must be a cron schedule of five fields such as 17 3 * * *, or empty for no scheduled backups")
+    try:
+        if value:
+            cron.parse(value)
+    except ValueError:
+        raise ValueError(
+            "must be a cron schedule of five fields (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6) such as"
+            " 17 3 * * *, or empty for no scheduled backups"
+        ) from None
     return value
 
 
