@@ -38,6 +38,11 @@ class Cluster:
         self.typed = " ".join(self._kubectl)
         """How a command begins that a person may type."""
 
+    def restore_with(self, archive: str) -> str:
+        """The command of `make` that restores an archive into this stack."""
+        stack = "" if self.stack in ("", "sandbox") else f" STACK={self.stack}"
+        return f"make restore FROM={archive}{stack}"
+
     def __call__(self, *arguments: str, stdin: str = "") -> str:
         """Runs a command, and returns what it prints."""
         return _output(*self._kubectl, *arguments, stdin=stdin)
@@ -85,7 +90,7 @@ def backup(cluster: Cluster, emptied: str) -> None:
     print(f"Backing up the database of stack {cluster.stack}, namespace {cluster.namespace}", flush=True)
     done = _run_job(cluster, "mongo-backup", {"EMPTIED": emptied})
     size = f"{done['documents']:,} documents, {done['bytes']:,} bytes"
-    print(f"{done['archive']}: {size}, verified, {done['seconds']} s. make restore FROM={done['archive']}")
+    print(f"{done['archive']}: {size}, verified, {done['seconds']} s. {cluster.restore_with(done['archive'])}")
 
 
 def show(cluster: Cluster) -> None:
@@ -106,8 +111,7 @@ def restore(cluster: Cluster, archive: str) -> None:
     done = _run_job(cluster, "mongo-restore", {"FROM": archive})
     print(f"{done['archive']}: restored {done['documents']:,} documents in {done['seconds']} s.")
     if done["before"]:
-        stack = "" if cluster.stack in ("", "sandbox") else f" STACK={cluster.stack}"
-        print(f"To undo it: make restore FROM={done['before']}{stack}")
+        print(f"To undo it: {cluster.restore_with(done['before'])}")
 
 
 def _run_job(cluster: Cluster, template: str, env: Mapping[str, str]) -> dict[str, Any]:
