@@ -22,12 +22,14 @@ _LOCK: Final = Path("/run/pacman-sandbox.lock")
 def up(arguments: argparse.Namespace) -> None:
     """Builds what is missing, starts the nodes, prepares the engine. What is there already is left as it is."""
     progress = Progress()
+    if arguments.nodes not in (None, *(str(each.number) for each in node.ALL)):
+        raise SandboxError(f"NODES is {arguments.nodes}: must be 1, 2 or 3")
     wanted = [*parts.ALL, *(each for each in parts.OTHER_IMAGES if each.name in arguments.image)]
     machine.check(lambda: not all(part.built for part in wanted))
     with _alone():
         build.build(wanted, progress)
         with build.removing_caches(progress):
-            cluster.start(arguments.nodes, wanted, progress)
+            cluster.start(int(arguments.nodes or 0), wanted, progress)
             engine.prepare(progress)
     running = ", ".join(f"{each.name} at {each.address}" for each in node.ALL if each.pid())
     progress.say(f"The sandbox runs: {running}; kubeconfig {STATE / 'kubeconfig'}")
@@ -57,7 +59,8 @@ def node_(arguments: argparse.Namespace) -> None:
 def fault(arguments: argparse.Namespace) -> None:
     """Makes a fault in a pod, and undoes it: kills or stops a process, cuts the network, fills a volume."""
     if (arguments.fault == "fill") != bool(arguments.claim):
-        raise SandboxError(f"CLAIM is {arguments.claim}: fill needs the claim that the process uses, and nothing else")
+        allowed = "the claim that the process uses" if arguments.fault == "fill" else "empty: only fault fill takes one"
+        raise SandboxError(f"CLAIM is {arguments.claim or 'empty'}: must be {allowed}")
     if not 0 <= arguments.seconds <= 86_400:
         raise SandboxError(f"--for is {arguments.seconds}: must be 0 to 86400 seconds")
     its = faults.Pod.find(arguments.pod)
@@ -124,12 +127,10 @@ def _alone() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise SandboxError(
-                f"another sandbox command is at work ({lock.read().strip()}): wait for its end"
-            ) from None
+            its = lock.read().strip()
+            raise SandboxError(f"another sandbox command is at work ({its}): wait for its end") from None
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} of {CHECKOUT}")
-        lock.flush()
+        print(f"process {os.getpid()} of {CHECKOUT}", file=lock, flush=True)
         yield
 
 
@@ -147,9 +148,9 @@ def main() -> None:
         added = commands.add_parser(command.__name__.rstrip("_"), help=help_text[:1].lower() + help_text[1:])
         added.set_defaults(run=command)
         if command in (up, restart):
-            many, others = [each.number for each in node.ALL], [each.name for each in parts.OTHER_IMAGES]
+            others = [each.name for each in parts.OTHER_IMAGES]
             added.add_argument("--image", action="append", choices=others, default=[], help="load this one, too")
-            added.add_argument("--nodes", type=int, choices=many, help="how many nodes; as many as the last time")
+            added.add_argument("--nodes", metavar="N", help="how many nodes, 1 to 3; as many as the last time")
         if command is node_:
             added.add_argument("action", choices=("stop", "start"))
             added.add_argument("name", choices=names)

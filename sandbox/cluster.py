@@ -31,8 +31,8 @@ _TUNABLES: Final = (
 )
 
 
-def start(count: int | None, built: list[Part], progress: Progress) -> None:
-    """Starts `count` nodes, as many as the last time if it is None, and removes the others; returns when pods can run.
+def start(count: int, built: list[Part], progress: Progress) -> None:
+    """Starts `count` nodes, as many as the last time if it is 0, and removes the others; returns when pods can run.
 
     SandboxError if the addresses are taken, something does not come up, or a node that is too many has data.
     """

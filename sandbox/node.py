@@ -236,8 +236,7 @@ def _path() -> str:
 
 def _remove_cgroup(name: str) -> None:
     """Removes a node's cgroups, the deepest first; the kernel needs a moment to see that they are empty."""
-    end = time.monotonic() + 10
-    root = Path("/sys/fs/cgroup")
+    root, end = Path("/sys/fs/cgroup"), time.monotonic() + 10
     while left := [each for top in (root / name, *root.glob(f"*/{name}")) for each, *_ in os.walk(top, topdown=False)]:
         if time.monotonic() > end:
             raise SandboxError(f"{left[0]} is still in use: a process of the node is left")

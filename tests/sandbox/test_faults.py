@@ -151,7 +151,7 @@ def test_a_full_volume_takes_no_more_and_has_all_of_its_data_afterwards(kubectl:
     [
         (("kill", "mongo-0", "mongod"), "POD is mongo-0: must be NAMESPACE/NAME, such as pacman/mongo-0"),
         (("kill", "default/none", "mongod"), 'kubectl get: Error from server (NotFound): pods "none" not found'),
-        (("fill", "default/none", "mongod"), "CLAIM is None: fill needs the claim that the process uses"),
+        (("fill", "default/none", "mongod"), "CLAIM is empty: must be the claim that the process uses"),
     ],
 )
 def test_a_mistake_is_reported_in_one_line(arguments: tuple[str, ...], said: str) -> None:
