@@ -214,7 +214,8 @@ def _why_not_moved(was: dict[str, Any], wanted: dict[str, Any]) -> str:
         return (
             f"{context}: leads to another cluster than the one that this stack was deployed to, by context"
             f" {was['context']}; name a context of that one, or, if it is gone for good,"
-            " `pulumi stack rm --force --preserve-config` forgets it, and `pulumi stack init` begins anew"
+            " `pulumi stack rm --force --preserve-config` forgets it, and `pulumi stack init`, with the stack's"
+            " --secrets-provider if it has one, begins anew"
         )
     if was["context"] != wanted["context"] and not (before and now):
         return (

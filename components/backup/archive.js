@@ -333,7 +333,7 @@ function explain(error, folder, claim) {
   const free = Math.round((bavail * bsize) / 1e6);
   return (
     `the backup volume, claim ${claim}, is full (${free} MB free): nothing was written, and older backups are as they were. ` +
-    "Lower backupKeep, delete archives, or use a larger volume"
+    "Delete archives, or use a larger volume; then lower backupKeep, which alone frees nothing"
   );
 }
 
