@@ -81,7 +81,7 @@ status: .venv/ready ## Show whether the stack is well: members, volumes, game, b
 	$(python) -m tools.status
 
 .PHONY: backup
-backup: .venv/ready ## Back up the database of STACK, and verify the backup; EMPTIED=yes if a collection was emptied on purpose
+backup: .venv/ready ## Back up the database of STACK, and verify the backup; EMPTIED=yes if most documents were deleted on purpose
 	$(running)
 	$(enter)
 	$(python) -m tools.backup $(if $(EMPTIED),--emptied "$(EMPTIED)")

@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("action", nargs="?", choices=("backup", "list", "restore"), default="backup")
     parser.add_argument("archive", nargs="?", default="latest", help="name of the archive to restore, or `latest`")
     parser.add_argument(
-        "--emptied", choices=["yes"], default="", help="back up although a collection lost all documents"
+        "--emptied", choices=["yes"], default="", help="back up although a collection lost most of its documents"
     )
     given = parser.parse_args()
     try:
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def backup(cluster: Cluster, emptied: str) -> None:
-    """Takes a backup, and waits until it is verified; `emptied` is `yes` if a collection may have lost everything."""
+    """Takes a backup, and waits until it is verified; `emptied` is `yes` if most documents may be gone."""
     print(f"Backing up the database of stack {cluster.stack}, namespace {cluster.namespace}", flush=True)
     done = _run_job(cluster, "mongo-backup", {"EMPTIED": emptied})
     size = f"{done['documents']:,} documents, {done['bytes']:,} bytes"

@@ -225,7 +225,7 @@ async function sha256(file) {
   return hash.digest("hex");
 }
 
-/** The complete archives of a database, oldest first: { name, verified, beforeRestore, documents, collections }. */
+/** The complete archives of a database, oldest first: { name, verified, beforeRestore, time, documents, collections }. */
 function list(folder, database) {
   const files = new Set(fs.readdirSync(folder));
   return [...files]
@@ -236,8 +236,8 @@ function list(folder, database) {
     .map((name) => {
       const mark = path.join(folder, `${name}.verified`);
       const verified = fs.existsSync(mark);
-      const { documents, collections } = verified ? JSON.parse(fs.readFileSync(mark, "utf8")) : {};
-      return { name, verified, documents, collections, beforeRestore: name.endsWith("-before-restore") };
+      const { time, documents, collections } = verified ? JSON.parse(fs.readFileSync(mark, "utf8")) : {};
+      return { name, verified, time, documents, collections, beforeRestore: name.endsWith("-before-restore") };
     });
 }
 
@@ -267,6 +267,12 @@ function unfinishedSwap(folder, database) {
 
 /** What differs between two moments if a restore has replaced collections between them. */
 const lastSwap = (folder, database) => textOf(swappedFile(folder, database));
+
+/** Whether a restore has replaced collections after a time, which is a text as the files here have it. */
+function isRestoredSince(folder, database, time) {
+  const swapped = JSON.parse(lastSwap(folder, database));
+  return swapped !== null && swapped.time > time;
+}
 
 function endSwap(folder, database) {
   fs.renameSync(swapFile(folder, database), swappedFile(folder, database));
@@ -339,5 +345,5 @@ function explain(error, folder, claim) {
 
 module.exports = {
   FORMAT, Digest, Refusal, Writer, beginSwap, byName, check, countDocuments, documentsPerBatch, endSwap, explain, find,
-  isStale, lastSwap, list, markVerified, newName, prune, read, removeStale, toDocuments, toLines, unfinishedSwap,
+  isRestoredSince, isStale, lastSwap, list, markVerified, newName, prune, read, removeStale, toDocuments, toLines, unfinishedSwap,
 };

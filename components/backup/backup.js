@@ -2,21 +2,24 @@
 
 load(`${__dirname}/database.js`);
 
-// A database that was lost would otherwise fill the volume with empty archives, and they would push out the good ones. Its
-// first player writes a document again, so each collection counts for itself.
+// A database that was lost would otherwise fill the volume with archives of next to nothing, and they would push out the
+// good ones. Its first player writes a document again, so each collection must hold half of what it held; unless a restore
+// has brought back fewer since.
 function refuseToArchiveALoss(db) {
   const newest = archive.list(FOLDER, DATABASE).filter((each) => each.verified && !each.beforeRestore).pop();
   if (!newest || process.env.EMPTIED === "yes") return;
-  const there = filled(db);
+  const there = countsOf(db);
   // An older version noted down only the sum.
-  const counts = newest.collections || (there.length ? {} : { "*": newest.documents });
-  const emptied = Object.entries(counts).filter(([name, documents]) => documents > 0 && !there.includes(name));
-  if (!emptied.length) return;
-  const [what, documents] = emptied[0];
-  throw new archive.Refusal(
-    `${DATABASE}.${what} holds no document, and archive ${newest.name} holds ${documents} of it: no backup was written. ` +
-      "Restore the archive; or, if it was emptied on purpose: make backup EMPTIED=yes",
-  );
+  const counts = newest.collections || (Object.keys(there).length ? {} : { "*": newest.documents });
+  const share = archive.isRestoredSince(FOLDER, DATABASE, newest.time) ? 0 : 0.5;
+  for (const [name, documents] of Object.entries(counts)) {
+    const left = there[name] || 0;
+    if (!documents || (left > 0 && left >= share * documents)) continue;
+    throw new archive.Refusal(
+      `${DATABASE}.${name} holds ${left} documents, and archive ${newest.name} holds ${documents} of it: no backup was ` +
+        "written. Restore the archive; or, if they were deleted on purpose: make backup EMPTIED=yes",
+    );
+  }
 }
 
 // Returns which restore was the last. One that begins while this reads would make it half old and half new.

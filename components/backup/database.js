@@ -149,6 +149,8 @@ function dumpOnce(set, suffix, check) {
       writer.end();
       say(`read ${writer.trailer.at(-1).documents} documents of ${collection}`);
     }
+    // A member that lags answers this once it has come to that moment, also where it knew no collection before.
+    run(db, { find: "none", limit: 1, readConcern: { level: "snapshot", atClusterTime: clusterTime } });
     if (canonical(definitions(db)) !== canonical(collections)) {
       throw new Error("a collection or an index was created, changed or dropped meanwhile");
     }
@@ -163,10 +165,10 @@ function dumpOnce(set, suffix, check) {
 // Views have no documents, and no indexes.
 const realOnes = (collections) => collections.filter((each) => each.type === "collection");
 
-// The collections that hold a document.
-function filled(db) {
-  const names = realOnes(definitions(db)).map((each) => each.name);
-  return names.filter((name) => run(db, { find: name, limit: 1 }).cursor.firstBatch.length);
+// How many documents each collection holds, without those that hold none.
+function countsOf(db) {
+  const counts = realOnes(definitions(db)).map(({ name }) => [name, Number(run(db, { count: name }).n)]);
+  return Object.fromEntries(counts.filter(([, documents]) => documents > 0));
 }
 
 // Makes the collections of an archive in a database, each with `prefix` before its name, and their indexes. Documents

@@ -59,7 +59,7 @@ async function restore() {
 
   const [live, beside] = [set.getDB(DATABASE), set.getDB(BESIDE)];
   let before = null;
-  if (filled(live).length) {
+  if (Object.keys(countsOf(live)).length) {
     before = dump(set, "-before-restore").name;
     say(`backed up what the database holds now, as ${before}`);
   }
