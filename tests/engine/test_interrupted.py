@@ -17,6 +17,7 @@ from tests.harness.kubectl import left_in_cluster
 from tests.harness.program import Program
 from tests.harness.waiting import eventually
 from tools.engine import Running, alive
+from tools.measuring import until
 
 _UP = ("up", "--yes", "--skip-preview")
 
@@ -24,7 +25,7 @@ _UP = ("up", "--yes", "--skip-preview")
 def being_made(program: Program, kind: str, name: str) -> None:
     """Waits until an object exists; it is not ready then."""
     look = ("get", kind, name, "--ignore-not-found", "--output", "name")
-    eventually(f"{kind} {name} is being made", lambda: program.kubectl(*look), 180)
+    until(f"{kind} {name} is being made", lambda: program.kubectl(*look), seconds=180)  # it does not last
 
 
 def objects(program: Program) -> set[str]:

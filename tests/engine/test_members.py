@@ -43,7 +43,14 @@ def members(program: Program) -> list[str]:
 
 def wait_for_scores(program: Program, member: str, names: set[str]) -> None:
     """Waits until a member has scores itself."""
-    eventually(f"{member} has all scores", lambda: names <= names_in(program, member))
+
+    def has_them() -> bool:
+        try:
+            return names <= names_in(program, member)
+        except (AssertionError, ValueError):  # it still copies: it knows no user, or may not be read
+            return False
+
+    eventually(f"{member} has all scores", has_them, 60)
 
 
 def test_members_are_added_while_scores_are_saved(program: Program) -> None:
@@ -154,7 +161,7 @@ def knows_no_set(program: Program) -> bool:
     ask = "try { rs.conf(); print('\"a set\"') } catch (error) { print(JSON.stringify(error.codeName)) }"
     try:
         return bool(program.mongosh(ask, as_root=True) == "NotYetInitialized")
-    except AssertionError:  # the pod is not there yet
+    except (AssertionError, ValueError):  # the pod is not there yet, or its first server has just ended
         return False
 
 

@@ -20,7 +20,7 @@ def test_no_request_fails_and_no_score_is_lost_while_pods_come_and_go(program: P
     program.use(pacmanReplicas=10)
     program.up().ok()
     before = {pod["metadata"]["uid"] for pod in program.pods("pacman")}
-    with Load(program.game, f"load-{secrets.token_hex(4)}") as load:
+    with Load(program.game, f"load-{secrets.token_hex(4)}", seconds=240) as load:
         program.use(pacmanReplicas=2)
         assert program.up().ok().changes["update"] == 1
         eventually("eight pods have gone", lambda: len(program.pods("pacman", leaving=True)) == 2, 60)

@@ -8,8 +8,9 @@ from typing import Self
 
 from tools.game import Game
 
-# Seconds. An election takes less than one, and a try of the driver three.
-LONGEST_GAP = 5
+# Seconds. An election takes less than one and a try of a player two, so this allows a few of them on a busy machine. An
+# election because a primary does not answer any more takes more than ten.
+LONGEST_GAP = 9
 """Longest time without a saved score while the primary changes in good order."""
 
 
