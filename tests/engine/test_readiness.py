@@ -47,7 +47,7 @@ def test_a_rolling_restart_waits_for_the_member_that_copies_its_data(three_membe
         program.kubectl("rollout", "restart", "statefulset/mongo")
         # Three members each finish their connections for up to 15 s, and one of them copies first.
         rolled = ("rollout", "status", "statefulset/mongo", "--watch=false")
-        eventually("all have restarted", lambda: "rolling update complete" in program.kubectl(*rolled), 240)
+        eventually("all have restarted", lambda: "roll out complete" in program.kubectl(*rolled), 240)
         eventually("all members have all data", lambda: seen[-1] == set(MEMBERS), 10)
     assert all(len(complete) >= 2 for complete in seen), seen
     assert set.intersection(*seen) == set(), "each member was restarted"
