@@ -127,8 +127,8 @@ def _alone() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            its = lock.read().strip()
-            raise SandboxError(f"another sandbox command is at work ({its}): wait for its end") from None
+            owner = lock.read().strip()
+            raise SandboxError(f"another sandbox command is at work ({owner}): wait for its end") from None
         lock.truncate(0)
         print(f"process {os.getpid()} of {CHECKOUT}", file=lock, flush=True)
         yield

@@ -225,7 +225,7 @@ async function sha256(file) {
   return hash.digest("hex");
 }
 
-/** The complete archives of a database, oldest first: { name, verified, beforeRestore, time, documents, collections }. */
+/** The complete archives of a database, oldest first: { name, verified, time, documents, collections, beforeRestore }. */
 function list(folder, database) {
   const files = new Set(fs.readdirSync(folder));
   return [...files]
@@ -345,5 +345,6 @@ function explain(error, folder, claim) {
 
 module.exports = {
   FORMAT, Digest, Refusal, Writer, beginSwap, byName, check, countDocuments, documentsPerBatch, endSwap, explain, find,
-  isRestoredSince, isStale, lastSwap, list, markVerified, newName, prune, read, removeStale, toDocuments, toLines, unfinishedSwap,
+  isRestoredSince, isStale, lastSwap, list, markVerified, newName, prune, read, removeStale, toDocuments, toLines,
+  unfinishedSwap,
 };
